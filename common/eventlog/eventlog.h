@@ -53,12 +53,19 @@ struct eventlog_options {
 int eventlog_new(struct eventlog **ret, const struct eventlog_options *o) _must_check_;
 void eventlog_free(struct eventlog *log);
 DEFINE_CLEANUP(struct eventlog *, eventlog_free)
+/* where others reach this process's service socket; goes to member. Before eventlog_start() */
+void eventlog_set_service_endpoint(struct eventlog *log, const char *endpoint);
 int eventlog_start(struct eventlog *log) _must_check_; /* after all consumers were added */
 /* stops taking, lets groups in flight end, releases leases and the member row */
 void eventlog_drain(struct eventlog *log);
 bool eventlog_drained(const struct eventlog *log);
 bool eventlog_ready(const struct eventlog *log); /* registered, first lease round done */
 int eventlog_lanes(const struct eventlog *log); /* how many there are; 0 until known */
+/*
+ * The service endpoint of the living member that holds a lane of a consumer, as of the last lease
+ * round; "" if nobody does. Borrowed until the next turn of the loop.
+ */
+const char *eventlog_holder(const struct eventlog *log, const char *consumer, unsigned lane);
 int64_t eventlog_head(const struct eventlog *log, unsigned lane); /* newest seq known */
 
 struct consumer_ops {

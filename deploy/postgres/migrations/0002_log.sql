@@ -61,6 +61,7 @@ CREATE TABLE member (
 	boot		bigint NOT NULL,		-- random: tells two processes of one name apart
 	kind		text NOT NULL,			-- intake, routing, ...
 	endpoint	text NOT NULL,			-- of its PUB socket
+	service_endpoint text NOT NULL DEFAULT '',	-- of its ROUTER socket for the outside
 	curve_key	text,
 	alive_until	timestamptz NOT NULL
 );
