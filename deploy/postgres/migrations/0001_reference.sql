@@ -3,7 +3,7 @@
 -- transaction, and daemons reload when they see it move (design: "towns are data, not code").
 
 CREATE TABLE config_revision (
-	only		boolean PRIMARY KEY DEFAULT true CHECK (only),
+	one_row		boolean PRIMARY KEY DEFAULT true CHECK (one_row),
 	revision	bigint NOT NULL
 );
 INSERT INTO config_revision VALUES (true, 1);

@@ -1,0 +1,139 @@
+-- The only code that may insert into event, progress and delivery.
+-- All are volatile plpgsql: under READ COMMITTED each statement inside sees what committed before
+-- it began. That is what makes the numbers right: the newest number is read in a statement of its
+-- own, after the lock was waited for. Read in the statement that locks it gives duplicate keys.
+
+-- The fence. First call of a consumer's group: takes the next step of (consumer, lane), or says
+-- that the caller is not the holder. The checks come after the insert, so they see whoever
+-- committed meanwhile.
+CREATE OR REPLACE FUNCTION event_step(p_consumer text, p_lane smallint, p_step bigint, p_seq bigint)
+RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = centraleta, pg_temp AS $$
+DECLARE
+	v_head bigint;
+	v_why text;
+BEGIN
+	INSERT INTO progress VALUES (p_consumer, p_lane, p_step + 1, p_seq) ON CONFLICT DO NOTHING;
+	IF NOT FOUND THEN
+		v_why := 'is taken';
+	ELSE
+		SELECT e.seq INTO v_head FROM event e WHERE e.lane = p_lane ORDER BY e.seq DESC LIMIT 1;
+		IF p_seq > greatest(coalesce(v_head, 0), (SELECT l.after FROM lane l WHERE l.lane = p_lane)) THEN
+			v_why := 'goes beyond the log';
+		ELSIF NOT EXISTS (SELECT 1 FROM progress WHERE consumer = p_consumer AND lane = p_lane
+				AND step = p_step AND seq <= p_seq) THEN
+			v_why := 'has no step before it';
+		ELSIF EXISTS (SELECT 1 FROM progress WHERE consumer = p_consumer AND lane = p_lane
+				AND step > p_step + 1) THEN
+			v_why := 'is past';
+		END IF;
+	END IF;
+	IF v_why IS NOT NULL THEN
+		RAISE EXCEPTION 'step % of %, lane % %', p_step + 1, p_consumer, p_lane, v_why
+			USING ERRCODE = 'ZC001';
+	END IF;
+END $$;
+
+-- Appends events and says which numbers they got. Last call of a group. The i-th elements of the
+-- arrays make one event; p_key_version NULL: changes no state. Events of one lane keep their order.
+-- One row a lane: first_seq … first_seq + appended - 1.
+CREATE OR REPLACE FUNCTION event_append(p_lane smallint[], p_jurisdiction integer[], p_order_key bigint[],
+	p_key_version integer[], p_type smallint[], p_type_version smallint[], p_actor text[],
+	p_trace bytea[], p_body bytea[])
+RETURNS TABLE (lane smallint, generation integer, first_seq bigint, appended integer, at timestamptz)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = centraleta, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+	v_lanes smallint[];
+	v_locked integer;
+	v_at timestamptz;
+BEGIN
+	SELECT array_agg(DISTINCT u) INTO v_lanes FROM unnest(p_lane) u;
+	PERFORM 1 FROM lane l WHERE l.lane = ANY (v_lanes) ORDER BY l.lane FOR NO KEY UPDATE;
+	GET DIAGNOSTICS v_locked = ROW_COUNT;
+	IF v_locked <> cardinality(v_lanes) THEN
+		RAISE EXCEPTION 'of the lanes % only % exist', v_lanes, v_locked USING ERRCODE = '22023';
+	END IF;
+	v_at := clock_timestamp();
+	RETURN QUERY
+	WITH head AS MATERIALIZED (
+		SELECT l.lane, l.generation, greatest(l.base, coalesce(
+			(SELECT e.seq FROM event e WHERE e.lane = l.lane ORDER BY e.seq DESC LIMIT 1), 0)) AS seq
+		FROM lane l WHERE l.lane = ANY (v_lanes)
+	), stored AS (
+		INSERT INTO event (lane, seq, jurisdiction, order_key, key_version, type, type_version,
+			at, actor, trace, body)
+		SELECT i.lane, h.seq + row_number() OVER (PARTITION BY i.lane ORDER BY i.ord),
+			i.jurisdiction, i.order_key, i.key_version, i.type, i.type_version,
+			v_at, i.actor, i.trace, i.body
+		FROM unnest(p_lane, p_jurisdiction, p_order_key, p_key_version, p_type, p_type_version,
+			p_actor, p_trace, p_body) WITH ORDINALITY
+			AS i (lane, jurisdiction, order_key, key_version, type, type_version,
+				actor, trace, body, ord)
+		JOIN head h ON h.lane = i.lane
+		RETURNING event.lane
+	)
+	SELECT h.lane, h.generation, h.seq + 1,
+		(SELECT count(*)::integer FROM stored s WHERE s.lane = h.lane), v_at
+	FROM head h ORDER BY h.lane;
+END $$;
+
+-- Numbers deliveries in their departments' streams. Before event_append in a group. The order of
+-- the arrays is the order of a department's numbers.
+CREATE OR REPLACE FUNCTION delivery_append(p_lane smallint[], p_department integer[], p_jurisdiction integer[],
+	p_service integer[], p_kind smallint[], p_work_lane smallint[], p_work_item bigint[],
+	p_key_version integer[])
+RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = centraleta, pg_temp AS $$
+DECLARE
+	v_departments integer[];
+	v_locked integer;
+BEGIN
+	SELECT array_agg(DISTINCT u) INTO v_departments FROM unnest(p_department) u;
+	PERFORM 1 FROM department_line dl
+		WHERE dl.lane = ANY (p_lane) AND dl.department = ANY (v_departments)
+		ORDER BY dl.department FOR NO KEY UPDATE;
+	GET DIAGNOSTICS v_locked = ROW_COUNT;
+	IF v_locked <> cardinality(v_departments) THEN
+		RAISE EXCEPTION 'of the departments % only % have a line on their lane', v_departments, v_locked
+			USING ERRCODE = '22023';
+	END IF;
+	WITH input AS (
+		SELECT i.*, row_number() OVER (PARTITION BY i.department ORDER BY i.ord) AS n
+		FROM unnest(p_lane, p_department, p_jurisdiction, p_service, p_kind, p_work_lane,
+			p_work_item, p_key_version) WITH ORDINALITY
+			AS i (lane, department, jurisdiction, service, kind, work_lane, work_item,
+				key_version, ord)
+	), head AS MATERIALIZED (
+		SELECT dl.lane, dl.department, greatest(dl.base, coalesce(
+			(SELECT d.dseq FROM delivery d WHERE d.lane = dl.lane AND d.department = dl.department
+				ORDER BY d.dseq DESC LIMIT 1), 0)) AS dseq
+		FROM department_line dl
+		WHERE dl.lane = ANY (p_lane) AND dl.department = ANY (v_departments)
+	), topic AS MATERIALIZED (
+		SELECT t.lane, t.department, t.service, coalesce(
+			(SELECT d.dseq FROM delivery d WHERE d.lane = t.lane AND d.department = t.department
+				AND d.service = t.service ORDER BY d.dseq DESC LIMIT 1), 0) AS dseq
+		FROM (SELECT DISTINCT lane, department, service FROM input) t
+	)
+	INSERT INTO delivery (lane, department, dseq, prev, jurisdiction, service, kind, work_lane,
+		work_item, key_version, at)
+	SELECT i.lane, i.department, h.dseq + i.n,
+		coalesce(h.dseq + lag(i.n) OVER (PARTITION BY i.department, i.service ORDER BY i.n), t.dseq),
+		i.jurisdiction, i.service, i.kind, i.work_lane, i.work_item, i.key_version, clock_timestamp()
+	FROM input i
+	JOIN head h ON h.lane = i.lane AND h.department = i.department
+	JOIN topic t ON t.lane = i.lane AND t.department = i.department AND t.service = i.service;
+END $$;
+
+DO $$
+DECLARE
+	f record;
+BEGIN
+	FOR f IN SELECT p.oid::regprocedure AS name FROM pg_proc p
+		WHERE p.pronamespace = 'centraleta'::regnamespace
+			AND p.proname IN ('event_step', 'event_append', 'delivery_append')
+	LOOP
+		EXECUTE format('ALTER FUNCTION %s OWNER TO centraleta_definer', f.name);
+		EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', f.name);
+		EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO centraleta_daemon', f.name);
+	END LOOP;
+END $$;
