@@ -35,6 +35,8 @@
 #define FOREACH(p, a) for (typeof(&(a)[0]) p = (a); p < (a) + ARRAY_SIZE(a); p++)
 #define container_of(p, T, m) ((T *)((char *)(p) - offsetof(T, m)))
 
+#undef MIN /* GLib and sys/param.h have them too */
+#undef MAX
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
