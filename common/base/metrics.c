@@ -114,6 +114,9 @@ int metrics_register(struct metrics *m, const struct metric_def *defs, size_t n)
 
 	if (!n)
 		return (int)base;
+	for (size_t i = 0; i < m->n; i++)
+		if (m->metrics[i].def == defs)
+			return (int)i;
 	metrics = reallocarray(m->metrics, m->n + n, sizeof(*metrics));
 	if (!metrics)
 		return -ENOMEM;

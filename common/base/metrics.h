@@ -26,7 +26,10 @@ struct series;
 int metrics_new(struct metrics **ret) _must_check_;
 void metrics_free(struct metrics *m);
 DEFINE_CLEANUP(struct metrics *, metrics_free)
-/* adds a table; the defs must outlive m; returned base + index names a metric, -ENOMEM */
+/*
+ * adds a table; the defs must outlive m; returned base + index names a metric, -ENOMEM. A table
+ * that is there already is found again, so that several objects of a kind share their metrics.
+ */
 int metrics_register(struct metrics *m, const struct metric_def *defs, size_t n) _must_check_;
 /* values in the order of labels, one for each; never NULL (a sink when dropped or out of memory) */
 struct series *metrics_series(struct metrics *m, int metric, ...);

@@ -4,9 +4,10 @@
  *
  * The unit of work is a group: statements between two Syncs, one implicit transaction (an
  * explicit BEGIN would leave a failed session behind; between Syncs PostgreSQL commits at the
- * Sync and rolls back at the first error). A group leaves in one piece: nothing of it is written to the socket before
- * store_submit(), and its last statement and the Sync go in one send. Groups queue on their
- * connection and are answered in order.
+ * Sync and rolls back at the first error). A group leaves in one piece: nothing of it is written
+ * to the socket before store_submit(), and its last statement and the Sync go in one send. Groups
+ * queue on their connection, are sent without waiting for the one before, and are answered in
+ * order.
  *
  * Every statement is an entry of a query table, prepared when the connection is made; the
  * connection is ready only then. Parameters and results are binary.
@@ -15,8 +16,8 @@
  * class 01 since the group was sent, connection sound. No other code may look at a result's
  * status (reliability R2).
  *
- * A timer of its own bounds connecting (connect_ms a host, hosts rotate) and each group
- * (group_ms from its first byte sent); when it fires the connection is closed, never a COMMIT
+ * A timer of its own bounds connecting (connect_ms a host, hosts rotate) and each group (group_ms
+ * from its first byte sent, or from the answer of the group before it); when it fires the connection is closed, never a COMMIT
  * cancelled, and reconnects with jitter. Loop thread only.
  */
 #include "common/base/base.h"
@@ -82,6 +83,7 @@ struct store_options {
 	const char *dsn; /* libpq conninfo; several hosts allowed; copied */
 	const char *application_name; /* copied */
 	const char *role; /* user; NULL: the dsn's */
+	bool read_only; /* a replica or a read-only role will do: target_session_attrs=any */
 	const struct query_table *tables; /* ended by { NULL, 0 } */
 	unsigned connect_ms; /* 0: 2,000 */
 	unsigned group_ms; /* 0: 3,000 */

@@ -67,10 +67,8 @@ void test_ok(const char *file, int line, const char *a, int r);
 
 #define ASSERT_INT_(a, op, b)                                                                \
 	do {                                                                                 \
-		typeof(a) _a = (a);                                                          \
-		typeof(b) _b = (b);                                                          \
-		test_int(__FILE__, __LINE__, #op, _a op _b, #a, #b, (long long)_a,           \
-			 (long long)_b);                                                     \
+		long long _a = (long long)(a), _b = (long long)(b);                          \
+		test_int(__FILE__, __LINE__, #op, _a op _b, #a, #b, _a, _b);                 \
 	} while (0)
 #define ASSERT_EQ(a, b) ASSERT_INT_(a, ==, b)
 #define ASSERT_NE(a, b) ASSERT_INT_(a, !=, b)
