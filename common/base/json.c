@@ -47,7 +47,7 @@ static void end(struct json *j, char c)
 	buf_ch(j->out, c);
 }
 
-void json_object(struct json *j)
+void json_object_begin(struct json *j)
 {
 	begin(j, '{');
 }
@@ -57,7 +57,7 @@ void json_object_end(struct json *j)
 	end(j, '}');
 }
 
-void json_array(struct json *j)
+void json_array_begin(struct json *j)
 {
 	begin(j, '[');
 }
@@ -127,7 +127,7 @@ void json_str(struct json *j, const char *s)
 	if (s)
 		json_strn(j, s, strlen(s));
 	else
-		json_null(j);
+		json_none(j);
 }
 
 void json_int(struct json *j, int64_t v)
@@ -144,7 +144,7 @@ void json_id(struct json *j, int64_t id)
 	buf_ch(j->out, '"');
 }
 
-void json_real(struct json *j, double v)
+void json_double(struct json *j, double v)
 {
 	char text[REAL_TEXT_MAX];
 
@@ -161,7 +161,7 @@ void json_bool(struct json *j, bool v)
 	buf_str(j->out, v ? "true" : "false");
 }
 
-void json_null(struct json *j)
+void json_none(struct json *j)
 {
 	value(j);
 	buf_str(j->out, "null");
@@ -188,7 +188,7 @@ void json_kid(struct json *j, const char *key, int64_t id)
 void json_kreal(struct json *j, const char *key, double v)
 {
 	json_key(j, key);
-	json_real(j, v);
+	json_double(j, v);
 }
 
 void json_kbool(struct json *j, const char *key, bool v)
@@ -203,7 +203,7 @@ void json_ktime(struct json *j, const char *key, int64_t at_us)
 
 	json_key(j, key);
 	if (!at_us) {
-		json_null(j);
+		json_none(j);
 		return;
 	}
 	clock_format_utc(at_us, text);

@@ -22,7 +22,8 @@ struct bus_limits {
 	int send_hwm, receive_hwm; /* messages; 0: 1,000 */
 	int64_t message_max; /* bytes; 0: 262,144 */
 	int linger_ms; /* 0: 200 */
-	int heartbeat_ms; /* 0: 3,000 */
+	int heartbeat_ms; /* 0: 3,000; a peer that is silent for twice that is dropped */
+	int turn_max; /* messages received in one turn of the loop; 0: 128 */
 };
 
 int bus_new(struct bus **ret, struct loop *l) _must_check_;

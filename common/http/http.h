@@ -6,7 +6,8 @@
  * Transfer-Encoding only `chunked` and never with Content-Length, CRLF only, no obs-fold, no
  * space before a colon, no NUL. A framing error is answered and closes the connection; nothing
  * behind it is executed. Pipelined requests are answered in order. Times for head and body are
- * total, not idle. A peer that reads slowly is dropped at output_max.
+ * total, not idle. Above output_max no further request of a peer is run, and a peer that takes an
+ * answer slower than output_max in answer_ms is dropped. A connection runs one request at a time.
  */
 #include "common/base/base.h"
 #include "common/base/buf.h"
@@ -21,13 +22,13 @@ struct http_limits { /* 0: the default */
 	size_t fields_max; /* 100 */
 	size_t target_max; /* 2 KiB */
 	size_t body_max; /* 1 MiB; admit() may lower or raise it for one request */
-	size_t output_max; /* 1 MiB not read by the peer */
+	size_t output_max; /* 1 MiB not read by the peer; one answer may be larger */
 	unsigned head_ms; /* 10,000 */
 	unsigned body_ms; /* 30,000 */
 	unsigned answer_ms; /* 30,000: a request not answered by then gets 503 */
 	unsigned idle_ms; /* 75,000 between requests */
 	unsigned connections_max; /* 1,024; further ones get 503 and are closed */
-	unsigned per_address_max; /* 256; Unix peers are not counted */
+	unsigned per_address_max; /* 256, IPv6 by its /64; Unix peers are not counted */
 };
 
 struct http_ops {
@@ -47,12 +48,15 @@ struct http_ops {
 };
 
 /*
- * listen: "127.0.0.1:8080", "[::1]:0", "unix:/run/x.sock" (0660). Proxy headers
- * (X-Forwarded-For, X-Forwarded-Proto) count only from Unix peers.
+ * listen: "127.0.0.1:8080", "[::1]:0", "unix:/run/x.sock" (0660; a socket file on which nobody
+ * answers is replaced). Proxy headers (X-Forwarded-…, Forwarded, X-Real-IP) count only from Unix
+ * peers: http_header() doesn't show them from others. limits and metrics may be NULL.
+ * 0; -EINVAL: listen has no such form; -EADDRINUSE; -EEXIST: the path is no socket; -errno.
  */
 int http_server_new(struct http_server **ret, struct loop *l, const char *listen,
 		    const struct http_limits *limits, const struct http_ops *ops, void *ctx,
 		    struct metrics *metrics, const char *metrics_label) _must_check_;
+/* requests not answered yet are dead after it: their hooks are called */
 void http_server_free(struct http_server *s);
 DEFINE_CLEANUP(struct http_server *, http_server_free)
 /* the real address: "127.0.0.1:40123"; borrowed */
@@ -71,11 +75,20 @@ const char *http_header(const struct http_request *r, const char *name);
 struct bytes http_body(const struct http_request *r);
 const char *http_peer(const struct http_request *r); /* address for limits; never in a log */
 void http_set_body_max(struct http_request *r, size_t max); /* in admit() */
-/* answers 304 and the like have no body; HEAD's body is left out by the server */
+/*
+ * Answers 304 and the like have no body; HEAD's body is left out by the server. Date,
+ * Content-Length, Connection and X-Content-Type-Options: nosniff are the server's; so are
+ * Content-Security-Policy: default-src 'none' and Cache-Control: no-store, unless the handler sets
+ * these two. name: a token; controls in value become blanks.
+ */
 void http_reply_header(struct http_request *r, const char *name, const char *value); /* before reply */
 void http_reply(struct http_request *r, int status, const char *content_type, const void *body,
 		size_t len);
-/* set by the handler, called if the peer is gone before the answer: r is dead after it */
+/*
+ * Called if the peer is gone, or was answered for the handler (answer_ms): r is dead after it. A
+ * handler without a hook may still answer late; that answer is dropped. A peer that only stopped
+ * sending is not gone.
+ */
 void http_on_gone(struct http_request *r, void (*fn)(void *ctx), void *ctx);
 const char *http_status_reason(int status);
 

@@ -65,8 +65,12 @@ void test_mem(const char *file, int line, const char *a, const char *b, const vo
 void test_has(const char *file, int line, const char *a, const char *text, const char *part);
 void test_ok(const char *file, int line, const char *a, int r);
 
+/* compared as numbers, whatever the signs and widths of the two types */
 #define ASSERT_INT_(a, op, b)                                                                \
 	do {                                                                                 \
+		_Static_assert(!__builtin_types_compatible_p(typeof((a) + 0), double) &&     \
+				       !__builtin_types_compatible_p(typeof((b) + 0), double), \
+			       "ASSERT_REAL_EQ is for these");                               \
 		long long _a = (long long)(a), _b = (long long)(b);                          \
 		test_int(__FILE__, __LINE__, #op, _a op _b, #a, #b, _a, _b);                 \
 	} while (0)

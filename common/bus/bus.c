@@ -1,0 +1,333 @@
+/*
+ * bus - ZeroMQ sockets on the loop
+ *
+ * ZMQ_FD says only "something may have changed", once: so each wake-up and each send is followed
+ * by a look at ZMQ_EVENTS, and a socket that still has something to read when its budget is used
+ * up asks for another turn. A multi-part message is either wholly taken or wholly thrown away,
+ * because ZeroMQ hands over all parts or none.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <zmq.h>
+#include "common/base/err.h"
+#include "common/base/list.h"
+#include "common/bus/options.h"
+
+enum { TURN_MAX = 128, ENDPOINT_MAX = 256, DROP_SCALE = 1 << 20 };
+
+struct bus {
+	struct loop *loop;
+	void *zmq;
+	struct list socks;
+	uint32_t drop; /* of DROP_SCALE: frames that SUB sockets lose on purpose */
+};
+
+struct bus_sock {
+	struct list link;
+	struct bus *bus;
+	void *zmq;
+	struct loop_io *io;
+	enum bus_kind kind;
+	bus_fn fn;
+	void *ctx;
+	int turn_max;
+	bool paused, inside, dead; /* dead: freed inside its own callback */
+	struct bus_counts counts;
+};
+
+/* ---- the context -------------------------------------------------------------------------- */
+
+static uint32_t drop_share(void)
+{
+	const char *s = getenv("CENTRALETA_BUS_DROP");
+	double v = s ? strtod(s, NULL) : 0;
+
+	return v > 0 ? (uint32_t)(fmin(v, 1) * DROP_SCALE) : 0;
+}
+
+int bus_new(struct bus **ret, struct loop *l)
+{
+	_cleanup_(bus_freep) struct bus *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return err_here(-ENOMEM);
+	list_init(&b->socks);
+	b->loop = l;
+	b->drop = drop_share();
+	b->zmq = zmq_ctx_new();
+	if (!b->zmq)
+		return err_here(-errno);
+	*ret = steal(b);
+	return 0;
+}
+
+void bus_free(struct bus *b)
+{
+	if (!b)
+		return;
+	assert(list_empty(&b->socks)); /* else ZeroMQ would wait for them for ever */
+	if (b->zmq)
+		while (zmq_ctx_term(b->zmq) && errno == EINTR)
+			;
+	free(b);
+}
+
+/* ---- receiving ---------------------------------------------------------------------------- */
+
+static bool readable(struct bus_sock *s)
+{
+	int events = 0;
+	size_t len = sizeof(events);
+
+	if (zmq_getsockopt(s->zmq, ZMQ_EVENTS, &events, &len)) /* EINTR: look again next turn */
+		return errno == EINTR;
+	return events & ZMQ_POLLIN;
+}
+
+/* one part; -EAGAIN: nothing there */
+static int part(struct bus_sock *s, zmq_msg_t *m)
+{
+	while (zmq_msg_recv(m, s->zmq, ZMQ_DONTWAIT) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
+static struct bytes bytes_of(zmq_msg_t *m)
+{
+	return (struct bytes){ .data = zmq_msg_data(m), .len = zmq_msg_size(m) };
+}
+
+static bool dropped(struct bus_sock *s)
+{
+	uint32_t share = s->kind == BUS_SUB ? s->bus->drop : 0;
+
+	return share && loop_random(s->bus->loop, DROP_SCALE) < share;
+}
+
+static void hand_over(struct bus_sock *s, zmq_msg_t parts[2], size_t n)
+{
+	size_t want = s->kind == BUS_DEALER ? 1 : 2;
+
+	if (n != want) {
+		s->counts.malformed++;
+	} else if (dropped(s)) {
+		s->counts.dropped++;
+	} else {
+		s->counts.received++;
+		s->fn(s->ctx, s, n == 2 ? bytes_of(&parts[0]) : (struct bytes){ 0 },
+		      bytes_of(&parts[n - 1]));
+	}
+}
+
+/* one whole message; false: there was none */
+static bool receive(struct bus_sock *s)
+{
+	zmq_msg_t parts[2], rest;
+	size_t n = 0;
+	bool more = true;
+	int r = 0;
+
+	zmq_msg_init(&parts[0]);
+	zmq_msg_init(&parts[1]);
+	zmq_msg_init(&rest);
+	while (more) {
+		zmq_msg_t *m = n < 2 ? &parts[n] : &rest;
+
+		r = part(s, m);
+		if (r)
+			break;
+		more = zmq_msg_more(m);
+		n++;
+	}
+	if (!r)
+		hand_over(s, parts, n);
+	zmq_msg_close(&rest);
+	zmq_msg_close(&parts[1]);
+	zmq_msg_close(&parts[0]);
+	return !r;
+}
+
+static void destroy(struct bus_sock *s)
+{
+	if (s->zmq)
+		zmq_close(s->zmq);
+	free(s);
+}
+
+static void turn(void *ctx, _unused_ unsigned ready)
+{
+	struct bus_sock *s = ctx;
+	int left = s->turn_max;
+
+	s->inside = true;
+	/* a paused socket is looked at, too: that is what quietens its descriptor */
+	while (!s->dead && readable(s) && !s->paused) {
+		if (left-- == 0) {
+			loop_io_active(s->io, LOOP_READ);
+			break;
+		}
+		if (!receive(s))
+			break;
+	}
+	s->inside = false;
+	if (s->dead)
+		destroy(s);
+}
+
+/* sending may have eaten the descriptor's edge */
+static void look_again(struct bus_sock *s)
+{
+	if (!s->paused && !s->inside && readable(s))
+		loop_io_active(s->io, LOOP_READ);
+}
+
+void bus_pause(struct bus_sock *s, bool paused)
+{
+	s->paused = paused;
+	if (!paused)
+		loop_io_active(s->io, LOOP_READ);
+}
+
+/* ---- a socket ----------------------------------------------------------------------------- */
+
+static int watch(struct bus_sock *s)
+{
+	int fd = -1;
+	size_t len = sizeof(fd);
+	int r;
+
+	if (zmq_getsockopt(s->zmq, ZMQ_FD, &fd, &len))
+		return err_here(-errno);
+	r = loop_io_new(&s->io, s->bus->loop, fd, turn, s);
+	return r ? r : loop_io_want(s->io, LOOP_READ);
+}
+
+int bus_sock_new(struct bus_sock **ret, struct bus *b, enum bus_kind kind,
+		 const struct bus_limits *limits, bus_fn fn, void *ctx)
+{
+	static const int types[] = {
+		[BUS_PUB] = ZMQ_PUB,
+		[BUS_SUB] = ZMQ_SUB,
+		[BUS_ROUTER] = ZMQ_ROUTER,
+		[BUS_DEALER] = ZMQ_DEALER,
+	};
+	_cleanup_(bus_sock_freep) struct bus_sock *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return err_here(-ENOMEM);
+	s->bus = b;
+	s->kind = kind;
+	s->fn = fn;
+	s->ctx = ctx;
+	s->turn_max = limits && limits->turn_max ? limits->turn_max : TURN_MAX;
+	list_add_tail(&b->socks, &s->link);
+	s->zmq = zmq_socket(b->zmq, types[kind]);
+	if (!s->zmq)
+		return err_here(-errno);
+	r = bus_options_set(s->zmq, kind, limits);
+	if (!r)
+		r = watch(s);
+	if (r)
+		return r;
+	*ret = steal(s);
+	return 0;
+}
+
+void bus_sock_free(struct bus_sock *s)
+{
+	if (!s || s->dead)
+		return;
+	list_del(&s->link);
+	loop_io_free(s->io);
+	s->io = NULL;
+	if (s->inside)
+		s->dead = true; /* turn() does the rest */
+	else
+		destroy(s);
+}
+
+static int real_endpoint(struct bus_sock *s, char *ret)
+{
+	size_t len = ENDPOINT_MAX;
+
+	return zmq_getsockopt(s->zmq, ZMQ_LAST_ENDPOINT, ret, &len) ? err_here(-errno) : 0;
+}
+
+int bus_bind(struct bus_sock *s, const char *endpoint, char *ret_endpoint)
+{
+	if (zmq_bind(s->zmq, endpoint))
+		return err_here(-errno);
+	look_again(s);
+	return ret_endpoint ? real_endpoint(s, ret_endpoint) : 0;
+}
+
+int bus_connect(struct bus_sock *s, const char *endpoint)
+{
+	if (zmq_connect(s->zmq, endpoint))
+		return err_here(-errno);
+	look_again(s);
+	return 0;
+}
+
+int bus_disconnect(struct bus_sock *s, const char *endpoint)
+{
+	if (zmq_disconnect(s->zmq, endpoint))
+		return err_here(-errno);
+	look_again(s);
+	return 0;
+}
+
+int bus_subscribe(struct bus_sock *s, const char *topic)
+{
+	if (zmq_setsockopt(s->zmq, ZMQ_SUBSCRIBE, topic, strlen(topic)))
+		return err_here(-errno);
+	look_again(s);
+	return 0;
+}
+
+/* ---- sending ------------------------------------------------------------------------------ */
+
+static int send_part(struct bus_sock *s, struct bytes b, int flags)
+{
+	while (zmq_send(s->zmq, b.data, b.len, flags | ZMQ_DONTWAIT) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
+static int send_all(struct bus_sock *s, struct bytes id, struct bytes body)
+{
+	int r = 0;
+
+	if (s->kind != BUS_DEALER) /* once it has the first part, ZeroMQ takes them all */
+		r = send_part(s, id, ZMQ_SNDMORE);
+	return r ? r : send_part(s, body, 0);
+}
+
+int bus_send(struct bus_sock *s, struct bytes id, struct bytes body)
+{
+	int r = send_all(s, id, body);
+
+	look_again(s);
+	switch (r) {
+	case 0:
+		s->counts.sent++;
+		return 0;
+	case -EAGAIN:
+		s->counts.full++;
+		return BUS_E_FULL;
+	case -EHOSTUNREACH:
+		s->counts.gone++;
+		return BUS_E_GONE;
+	default:
+		return err_here(r);
+	}
+}
+
+void bus_counts(const struct bus_sock *s, struct bus_counts *ret)
+{
+	*ret = s->counts;
+}

@@ -1,0 +1,80 @@
+/*
+ * options - one table, so that no socket of the project can lack a limit
+ *
+ * Without them ZeroMQ waits for ever at close, queues without bound for peers that never come
+ * (IMMEDIATE = 0), tells nobody of a router's unknown peer, and keeps dead connections.
+ */
+#include <errno.h>
+#include <zmq.h>
+#include "common/base/err.h"
+#include "common/bus/options.h"
+
+enum {
+	HWM = 1000,
+	MESSAGE_MAX = 262144,
+	LINGER_MS = 200,
+	HEARTBEAT_MS = 3000,
+	HANDSHAKE_MS = 5000,
+	RECONNECT_MS = 50,
+	RECONNECT_MAX_MS = 2000,
+	TCP_GIVE_UP_MS = 10000,
+};
+
+static int either(int given, int fallback)
+{
+	return given ? given : fallback;
+}
+
+static int set_int(void *zsock, int option, int v)
+{
+	return zmq_setsockopt(zsock, option, &v, sizeof(v)) ? err_here(-errno) : 0;
+}
+
+static int set_message_max(void *zsock, int64_t v)
+{
+	v = v ? v : MESSAGE_MAX;
+	return zmq_setsockopt(zsock, ZMQ_MAXMSGSIZE, &v, sizeof(v)) ? err_here(-errno) : 0;
+}
+
+static int set_of_kind(void *zsock, enum bus_kind kind)
+{
+	int r = 0;
+
+	switch (kind) {
+	case BUS_ROUTER:
+		r = set_int(zsock, ZMQ_ROUTER_MANDATORY, 1);
+		return r ? r : set_int(zsock, ZMQ_ROUTER_HANDOVER, 0);
+	case BUS_DEALER:
+		return set_int(zsock, ZMQ_IMMEDIATE, 1);
+	case BUS_PUB:
+	case BUS_SUB:
+		break;
+	}
+	return r;
+}
+
+int bus_options_set(void *zsock, enum bus_kind kind, const struct bus_limits *limits)
+{
+	static const struct bus_limits none;
+	const struct bus_limits *l = limits ? limits : &none;
+	int heartbeat = either(l->heartbeat_ms, HEARTBEAT_MS);
+	const struct {
+		int option, v;
+	} options[] = {
+		{ ZMQ_SNDHWM, either(l->send_hwm, HWM) },
+		{ ZMQ_RCVHWM, either(l->receive_hwm, HWM) },
+		{ ZMQ_LINGER, either(l->linger_ms, LINGER_MS) },
+		{ ZMQ_HEARTBEAT_IVL, heartbeat },
+		{ ZMQ_HEARTBEAT_TIMEOUT, heartbeat * 2 },
+		{ ZMQ_HEARTBEAT_TTL, heartbeat * 3 },
+		{ ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS },
+		{ ZMQ_RECONNECT_IVL, RECONNECT_MS },
+		{ ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS },
+		{ ZMQ_TCP_MAXRT, TCP_GIVE_UP_MS },
+	};
+	int r = set_message_max(zsock, l->message_max);
+
+	FOREACH(o, options)
+		r = r ? r : set_int(zsock, o->option, o->v);
+	return r ? r : set_of_kind(zsock, kind);
+}

@@ -1,0 +1,76 @@
+/* covers common/bus/options.c; a ZeroMQ context, no network */
+#include <zmq.h>
+#include "common/bus/options.h"
+#include "tests/lib/test.h"
+
+static int get(void *z, int option)
+{
+	int v = -77;
+	size_t len = sizeof(v);
+
+	ASSERT_EQ(zmq_getsockopt(z, option, &v, &len), 0);
+	return v;
+}
+
+static int64_t message_max(void *z)
+{
+	int64_t v = -77;
+	size_t len = sizeof(v);
+
+	ASSERT_EQ(zmq_getsockopt(z, ZMQ_MAXMSGSIZE, &v, &len), 0);
+	return v;
+}
+
+TEST(every_socket_is_bounded_by_default)
+{
+	static const int types[] = {
+		[BUS_PUB] = ZMQ_PUB,
+		[BUS_SUB] = ZMQ_SUB,
+		[BUS_ROUTER] = ZMQ_ROUTER,
+		[BUS_DEALER] = ZMQ_DEALER,
+	};
+	void *ctx = zmq_ctx_new();
+
+	for (unsigned kind = 0; kind < ARRAY_SIZE(types); kind++) {
+		void *z = zmq_socket(ctx, types[kind]);
+
+		ASSERT_OK(bus_options_set(z, (enum bus_kind)kind, NULL));
+		ASSERT_EQ(get(z, ZMQ_SNDHWM), 1000);
+		ASSERT_EQ(get(z, ZMQ_RCVHWM), 1000);
+		ASSERT_EQ(get(z, ZMQ_LINGER), 200);
+		ASSERT_EQ(get(z, ZMQ_HEARTBEAT_IVL), 3000);
+		ASSERT_EQ(get(z, ZMQ_HEARTBEAT_TIMEOUT), 6000);
+		ASSERT_EQ(get(z, ZMQ_HEARTBEAT_TTL), 9000);
+		ASSERT_EQ(get(z, ZMQ_HANDSHAKE_IVL), 5000);
+		ASSERT_EQ(get(z, ZMQ_RECONNECT_IVL), 50);
+		ASSERT_EQ(get(z, ZMQ_RECONNECT_IVL_MAX), 2000);
+		ASSERT_EQ(get(z, ZMQ_TCP_MAXRT), 10000);
+		ASSERT_EQ(get(z, ZMQ_IMMEDIATE), kind == BUS_DEALER);
+		ASSERT_EQ(message_max(z), 262144);
+		zmq_close(z);
+	}
+	zmq_ctx_term(ctx);
+}
+
+TEST(given_limits_win)
+{
+	static const struct bus_limits limits = {
+		.send_hwm = 11,
+		.receive_hwm = 12,
+		.message_max = 1313,
+		.linger_ms = 14,
+		.heartbeat_ms = 1500,
+	};
+	void *ctx = zmq_ctx_new();
+	void *z = zmq_socket(ctx, ZMQ_ROUTER);
+
+	ASSERT_OK(bus_options_set(z, BUS_ROUTER, &limits));
+	ASSERT_EQ(get(z, ZMQ_SNDHWM), 11);
+	ASSERT_EQ(get(z, ZMQ_RCVHWM), 12);
+	ASSERT_EQ(get(z, ZMQ_LINGER), 14);
+	ASSERT_EQ(get(z, ZMQ_HEARTBEAT_IVL), 1500);
+	ASSERT_EQ(get(z, ZMQ_HEARTBEAT_TIMEOUT), 3000);
+	ASSERT_EQ(message_max(z), 1313);
+	zmq_close(z);
+	zmq_ctx_term(ctx);
+}
