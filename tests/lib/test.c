@@ -11,7 +11,7 @@
 #include "common/base/err.h"
 #include "tests/lib/test.h"
 
-#define RING 4
+#define RING 32
 
 static struct test_case *first, **last = &first;
 static jmp_buf end_of_case;

@@ -28,7 +28,7 @@ _Noreturn void test_skip(const char *fmt, ...) _printf_(1, 2);
 /* a line of diagnosis, shown with the case */
 void test_note(const char *fmt, ...) _printf_(1, 2);
 
-/* "<source root>/name", in a static ring of 4 buffers */
+/* "<source root>/name", in a static ring of 32 buffers */
 const char *test_source(const char *name);
 /* file of the shared test data ("corpora/text/…"): skips the case where it is absent */
 const char *test_data(const char *name);

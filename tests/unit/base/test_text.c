@@ -40,7 +40,7 @@ static bool corpus_line(const char *line, bool *ret_valid, char ret[static 256],
 
 	if (line[0] == '#' || !kind || !(hex = strstr(kind, " hex:")))
 		return false;
-	*ret_valid = !strncmp(kind, ":valid ", 7);
+	*ret_valid = !strstr(kind, "invalid hex:");
 	for (hex += 5; n < 256; hex += 2) {
 		hex += strspn(hex, " ");
 		if (sscanf(hex, "%2x", &v) != 1)
