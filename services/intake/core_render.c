@@ -55,7 +55,7 @@ static void list(struct render *w, const char *name, bool root)
 	}
 	if (!root)
 		json_key(&w->json, name);
-	json_array(&w->json);
+	json_array_begin(&w->json);
 }
 
 static void list_end(struct render *w, const char *name)
@@ -72,7 +72,7 @@ static void object(struct render *w, const char *name)
 	if (w->xml)
 		xml_open(w->xml, name);
 	else
-		json_object(&w->json);
+		json_object_begin(&w->json);
 }
 
 static void object_end(struct render *w)

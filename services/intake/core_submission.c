@@ -282,7 +282,7 @@ static void write_values(struct json *j, const struct submission *s, size_t firs
 	memcpy(key, a->code.s, n);
 	key[n] = '\0';
 	json_key(j, key);
-	json_array(j);
+	json_array_begin(j);
 	for (size_t i = first; i < s->attributes_n; i++)
 		if (same_code(a, &s->attributes[i]))
 			json_strn(j, s->attributes[i].value.s, s->attributes[i].value.len);
@@ -308,7 +308,7 @@ static void write_attributes(const struct submission *s, const struct catalog *c
 			continue;
 		if (!any) {
 			json_init(&j, out);
-			json_object(&j);
+			json_object_begin(&j);
 		}
 		any = true;
 		write_values(&j, s, i);
