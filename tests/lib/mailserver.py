@@ -146,6 +146,16 @@ class Postfix:
 				found.append(email.message_from_binary_file(f, policy=email.policy.default))
 		return found
 
+	def new_messages(self, seen):
+		"""Yields (file name, parsed mail) of those not in the set seen, and adds them to it."""
+		for part in ("new", "cur"):
+			for path in sorted((self.maildir / part).glob("*")):
+				if path.name.split(":")[0] in seen:
+					continue
+				seen.add(path.name.split(":")[0])
+				with open(path, "rb") as f:
+					yield path.name, email.message_from_binary_file(f, policy=email.policy.default)
+
 	def wait_for(self, count, timeout=20):
 		"""The mails, once there are count of them; fails aloud else."""
 		deadline = time.monotonic() + timeout
