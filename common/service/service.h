@@ -8,7 +8,10 @@
  * /metrics on admin.listen, and runs until TERM: then drain() is called, and the process leaves
  * with 0 when drained() says so or service.drain_ms is over; a second TERM or INT leaves at once.
  * HUP builds the whole new configuration and hands it to reload(); when it is wrong the old stays.
- * Ready is told by a line "service.ready" in the log, and by sd_notify later.
+ * Ready is told by a line "service.ready" in the log and to $NOTIFY_SOCKET (sd_notify(3)).
+ *
+ * The real address of admin.listen stands in "service.start" and "service.ready" (admin=ADDR) and,
+ * as long as the process lives, in the file <service.runtime_dir>/<member>.admin.
  */
 #include "common/base/config.h"
 #include "common/base/json.h"
@@ -19,7 +22,8 @@
 #include "common/store/store.h"
 
 struct service { /* borrowed by the daemon, lives longer than it */
-	const struct config *config;
+	const struct config *config; /* the newest that was accepted */
+	const char *member; /* this process's name */
 	struct loop *loop;
 	struct metrics *metrics;
 	struct bus *bus;
@@ -40,19 +44,27 @@ struct service_ops {
 	int (*start)(struct service *s, int metrics_base, void **ret_self);
 	void (*free)(void *self);
 	void (*on_config)(void *self, int64_t revision); /* towns changed in the store; may be NULL */
-	int (*reload)(void *self, const struct config *config); /* may be NULL */
+	/*
+	 * Takes the new configuration or keeps the old, whole (unless 0). Keep nothing borrowed
+	 * from the one before but what start() was given, which lives on. May be NULL.
+	 */
+	int (*reload)(void *self, const struct config *config);
+	/* take nothing new, finish what is in flight; the event log is drained after drained() */
 	void (*drain)(void *self);
 	bool (*drained)(const void *self);
-	/* one json_kbool() or more a check into an open object; false: not ready */
+	/*
+	 * One json_kbool() or more, each a check, into an open object; false: not ready. Asked
+	 * often: no work in it.
+	 */
 	bool (*ready)(const void *self, struct json *out);
 };
 
+/* the exit status: 0; 1: can't go on, told in the log; 78 (EX_CONFIG) */
 int service_main(int argc, char **argv, const struct service_ops *ops);
 
-extern const struct config_key service_keys[];
 /*
- * Common keys (section.key): store.dsn, store.connections, store.group_ms, store.connect_ms,
- * bus.endpoint (of the PUB socket; "" = ipc://<service.runtime_dir>/<member>.pub),
- * service.member ("" = <kind>-<host name>), service.runtime_dir (/run/centraleta),
- * service.drain_ms, service.secret_file, admin.listen (127.0.0.1:0), log.level.
+ * The common keys, in keys.def. store.role "" is centraleta_<name>; bus.endpoint (of the PUB socket)
+ * "" is ipc://<service.runtime_dir>/<member>.pub; service.member "" is <name>-<host name>.
+ * service.secret_file must hold 32 bytes of text or more.
  */
+extern const struct config_key service_keys[];

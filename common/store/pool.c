@@ -52,6 +52,12 @@ int store_pool_new(struct store_pool **ret, struct loop *l, const struct store_o
 	return 0;
 }
 
+void store_pool_stop(struct store_pool *p)
+{
+	for (unsigned i = 0; i < p->n; i++)
+		store_stop(p->stores[i]);
+}
+
 void store_pool_free(struct store_pool *p)
 {
 	if (!p)

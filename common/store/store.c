@@ -489,15 +489,21 @@ int store_new(struct store **ret, struct loop *l, const struct store_options *o)
 	return 0;
 }
 
+void store_stop(struct store *s)
+{
+	conn_close(s);
+	loop_timer_stop(s->pump_timer);
+	s->on_state = NULL;
+	tell_state(s);
+	end_all(s);
+}
+
 void store_free(struct store *s)
 {
 	if (!s)
 		return;
 	if (s->pump_timer) { /* the last part but the metrics: complete */
-		conn_close(s);
-		s->on_state = NULL;
-		tell_state(s);
-		end_all(s);
+		store_stop(s);
 		store_series_limit(s->series, -(int)s->groups_max);
 	}
 	for (size_t i = 0; i < HOSTS_MAX; i++)

@@ -95,6 +95,11 @@ struct store_options {
 int store_new(struct store **ret, struct loop *l, const struct store_options *o) _must_check_;
 void store_free(struct store *s); /* open groups end with STORE_DOWN or STORE_UNSURE first */
 DEFINE_CLEANUP(struct store *, store_free)
+/*
+ * Ends open groups as store_free() does, while those who wait for them still live; from here on
+ * store_submit() gives STORE_E_DOWN and nothing reconnects. For a process that leaves.
+ */
+void store_stop(struct store *s);
 
 bool store_ready(const struct store *s);
 size_t store_depth(const struct store *s); /* groups queued and in flight */
@@ -159,6 +164,7 @@ int store_pool_new(struct store_pool **ret, struct loop *l, const struct store_o
 		   unsigned connections) _must_check_;
 void store_pool_free(struct store_pool *p);
 DEFINE_CLEANUP(struct store_pool *, store_pool_free)
+void store_pool_stop(struct store_pool *p); /* store_stop() of each */
 struct store *store_pool_lane(struct store_pool *p, unsigned lane); /* lane modulo connections */
 bool store_pool_ready(const struct store_pool *p); /* all connections */
 void store_pool_on_state(struct store_pool *p, void (*fn)(void *ctx, bool ready), void *ctx);

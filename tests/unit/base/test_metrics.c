@@ -134,6 +134,7 @@ TEST(later_tables_leave_series_alone)
 	ASSERT_EQ(again, base + (int)ARRAY_SIZE(defs));
 	ASSERT_TRUE(s == metrics_series(m, base + M_PLAIN));
 	ASSERT_REAL_EQ(series_value(s), 1, 0);
+	ASSERT_EQ(metrics_register(m, defs, ARRAY_SIZE(defs)), base); /* once only */
 }
 
 TEST(promtool_accepts_it)
