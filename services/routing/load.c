@@ -7,28 +7,9 @@
 #include "services/routing/load.h"
 
 const char *const load_sql[LOAD_N] = {
-	[LOAD_REVISION] = "SELECT revision FROM config_revision",
-	[LOAD_TOWNS] = "SELECT jurisdiction, slug, time_zone, triage_department, triage_minutes "
-		       "FROM jurisdiction ORDER BY jurisdiction",
-	[LOAD_RULES] = "SELECT r.jurisdiction, r.version, r.position, r.service, r.area, "
-		       "r.channel::integer, r.attribute, r.value, r.department, r.priority::integer, "
-		       "r.target, r.target_minutes "
-		       "FROM (SELECT jurisdiction, max(version) AS version FROM rule_set "
-		       "GROUP BY jurisdiction) newest "
-		       "JOIN rule r USING (jurisdiction, version) "
-		       "ORDER BY r.jurisdiction, r.position",
-	[LOAD_DEPARTMENTS] = "SELECT jurisdiction, department, home_lane::integer, "
-			     "(retired_at IS NOT NULL)::integer FROM department "
-			     "ORDER BY jurisdiction, department",
-	[LOAD_HOURS] = "SELECT jurisdiction, weekday::integer, "
-		       "(extract(epoch FROM opens) / 60)::integer, "
-		       "(extract(epoch FROM closes) / 60)::integer FROM working_hours "
-		       "ORDER BY jurisdiction, weekday, opens",
-	[LOAD_HOLIDAYS] = "SELECT jurisdiction, day - date '1970-01-01' FROM holiday "
-			  "ORDER BY jurisdiction, day",
-	[LOAD_AREAS] = "SELECT jurisdiction, area, public.ST_AsBinary(shape) FROM area "
-		       "WHERE retired_at IS NULL ORDER BY jurisdiction, area",
-	[LOAD_REVISION_AGAIN] = "SELECT revision FROM config_revision",
+#define QUERY(id, text) [id] = text,
+#include "services/routing/load.def"
+#undef QUERY
 };
 
 struct loading {
@@ -149,6 +130,7 @@ int load_towns(const struct load_rows rows[static LOAD_N], struct towns **ret, i
 
 	if (rows[LOAD_REVISION].n != 1 || rows[LOAD_REVISION_AGAIN].n != 1) {
 		*ret_fault = (struct town_fault){ "config_revision has not exactly one row" };
+		*ret_revision = 0;
 		return LOAD_E_FAULT;
 	}
 	revision = integer(&rows[LOAD_REVISION], 0, 0);
@@ -159,9 +141,11 @@ int load_towns(const struct load_rows rows[static LOAD_N], struct towns **ret, i
 		return r;
 	l.towns = towns;
 	r = load_tables(&l, rows);
-	if (r)
-		return r == TOWN_E_FAULT ? LOAD_E_FAULT : r;
+	if (r < 0)
+		return r;
 	*ret_revision = revision;
+	if (r)
+		return LOAD_E_FAULT;
 	*ret = steal(towns);
 	return 0;
 }
