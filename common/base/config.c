@@ -18,6 +18,12 @@
 #include "common/base/log.h"
 #include "common/base/text.h"
 
+/* of the programs that share the installation's files; each judges its own */
+static const char *const shared_sections[] = {
+	"store", "bus", "service", "admin", "log", "eventlog", "intake", "routing", "dispatch",
+	"notification", "analytics", "cli",
+};
+
 #define DEFAULT_FILE "/etc/centraleta/centraleta.conf"
 #define LINE_MAX_BYTES 4096
 #define FILES_MAX 256
@@ -288,11 +294,26 @@ static char *read_line(char *line, int room, void *stream)
 	return got;
 }
 
+static bool of_others(const struct config *c, const char *section)
+{
+	for (const struct setting *s = c->settings; s < c->settings + c->n; s++) {
+		if (!strcmp(s->key->section, section))
+			return false;
+	}
+	FOREACH(name, shared_sections) {
+		if (!strcmp(*name, section))
+			return true;
+	}
+	return false;
+}
+
 static int on_pair(void *ctx, const char *section, const char *name, const char *value)
 {
 	struct load *l = ctx;
 	char where[300];
 
+	if (of_others(l->config, section))
+		return 1;
 	snprintf(where, sizeof(where), "%.280s:%u", l->file, l->line);
 	give(l, section, strlen(section), name, value ? value : "", where);
 	return 1;

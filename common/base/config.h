@@ -5,7 +5,8 @@
  * Later wins: the key's default; --config FILE (else /etc/centraleta/centraleta.conf when it is
  * there); FILE's folder conf.d, *.conf in lexical order; CENTRALETA_<SECTION>_<KEY> (upper case,
  * '.' and '-' as '_'), except for secrets; --set section.key=value. An unknown key is an error
- * that names the file, the line and the nearest known key; so is a value out of range.
+ * that names the file, the line and the nearest known key; so is a value out of range. One file
+ * serves the whole installation: in files, sections of the other programs are left to these.
  *
  * A table is keys.def: KEY(section, name, kind, "default", min, max, "what it is for")
  * with kind STR, INT (decimal), MS, BYTES (suffix K, M, G), BOOL, PATH, SECRET_FILE.
@@ -19,7 +20,7 @@ enum config_kind {
 	CONFIG_BYTES,
 	CONFIG_BOOL,
 	CONFIG_PATH,
-	CONFIG_SECRET_FILE, /* a path whose content is the secret; $CREDENTIALS_DIRECTORY/<name> first */
+	CONFIG_SECRET_FILE, /* a path to the secret; $CREDENTIALS_DIRECTORY/<section.key> goes first */
 };
 
 struct config_key {

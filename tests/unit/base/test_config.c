@@ -117,6 +117,17 @@ TEST(an_unknown_key_names_line_and_nearest)
 	ASSERT_HAS(told, "/c.conf:1: unknown key .batch_max");
 }
 
+TEST(sections_of_other_programs_are_left_to_them)
+{
+	static const char *const sets[] = { "dispatch.credit_max=9", NULL };
+	_cleanup_(config_freep) struct config *c = NULL;
+
+	c = load(write_conf("[dispatch]\ncredit_max = any\n[routing]\nbatch_max = 9\n"), NULL);
+	ASSERT_EQ(config_int(c, "routing.batch_max"), 9);
+	ASSERT_HAS(refusal("[dispach]\ncredit_max = 9\n", NULL), "unknown key dispach.credit_max");
+	ASSERT_HAS(refusal(NULL, sets), "--set: unknown key dispatch.credit_max");
+}
+
 TEST(values_are_judged)
 {
 	static const struct { const char *content, *told; } cases[] = {
