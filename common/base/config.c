@@ -242,6 +242,21 @@ static void report_unknown(struct load *l, const char *where, const char *sectio
 	buf_ch(&l->problems, '\n');
 }
 
+/* one file holds a section for each program of the suite: the others' are theirs to check */
+static bool others_section(const struct config *c, const char *section)
+{
+	static const char *const programs[] = { "intake",    "routing", "dispatch", "notification",
+						"analytics", "cli" };
+	bool known = false;
+
+	for (const struct setting *s = c->settings; s < c->settings + c->n; s++)
+		if (!strcmp(s->key->section, section))
+			return false;
+	FOREACH(p, programs)
+		known |= !strcmp(*p, section);
+	return known;
+}
+
 static void give(struct load *l, const char *section, size_t section_len, const char *name,
 		 const char *value, const char *where)
 {
@@ -250,6 +265,8 @@ static void give(struct load *l, const char *section, size_t section_len, const 
 
 	if (!s) {
 		snprintf(copy, sizeof(copy), "%.*s", (int)MIN(section_len, 62u), section);
+		if (others_section(l->config, copy))
+			return;
 		report_unknown(l, where, copy, name);
 		return;
 	}
