@@ -1,0 +1,296 @@
+/*
+ * scan - what is due comes from the store into memory
+ *
+ * A new holder reads its lane's messages page by page and keeps those without a final attempt.
+ * Afterwards it is told of new ones by the consumer beside it, and looks behind the newest it has
+ * seen every poll_ms, since that consumer may live in another process or may have lost an answer.
+ * Pages go over the lane's own connection, behind the groups that were sent before: what such a
+ * group has ended is no longer in the page, what a later group will end is still in memory. So
+ * nothing is taken over twice; and if it were, its `sending` row would be there already.
+ */
+#include <errno.h>
+
+#include "common/base/clock.h"
+#include "common/base/err.h"
+#include "common/base/log.h"
+#include "services/notification/sender_internal.h"
+
+#define AGAIN_MS 500 /* after a page that the store did not give */
+
+struct scan { /* one page; outlives the lane's loss */
+	struct lane *lane; /* NULL: nobody waits for it any more */
+};
+
+enum scan_column { /* of NOTE_SCAN */
+	C_SEQ, C_KIND, C_REQUEST, C_JURISDICTION, C_TRACE, C_CREATED, C_ATTEMPT, C_STATE, C_EPOCH, C_AT,
+	C_CHANNEL, C_LAST, C_TOTAL,
+};
+
+size_t lane_memory_max(const struct lane *l)
+{
+	int lanes = eventlog_lanes(l->sender->svc->log);
+
+	return MAX(l->sender->settings.memory_max / (size_t)MAX(lanes, 1), (size_t)1);
+}
+
+static bool is_full(const struct lane *l)
+{
+	return outbox_count(l->box) >= lane_memory_max(l);
+}
+
+/* ---- memory ---------------------------------------------------------------------------------------- */
+
+/* -EEXIST: it is there already; -ENOBUFS: no room */
+static int remember(struct lane *l, const struct out *like, struct out **ret)
+{
+	int r;
+
+	if (outbox_find(l->box, like->key))
+		return -EEXIST;
+	if (is_full(l)) {
+		series_add(SENDER_SERIES(l->sender, M_FULL), 1);
+		return -ENOBUFS;
+	}
+	r = outbox_add(l->box, like, ret);
+	if (!r)
+		l->sender->memory++;
+	return r;
+}
+
+void lane_forget(struct lane *l, struct out *out)
+{
+	outbox_remove(l->box, out);
+	l->sender->memory--;
+}
+
+void lane_read_again(struct lane *l, uint64_t after_ms)
+{
+	l->rescan_at_ms = MIN(l->rescan_at_ms, clock_mono_ms() + after_ms);
+}
+
+static uint64_t due_after_failure(const struct lane *l, int64_t failed_us, int32_t attempt)
+{
+	struct sender *s = l->sender;
+	uint64_t delay = backoff_delay_ms(&s->settings.message, (unsigned)attempt,
+					  loop_random(s->svc->loop, 65536));
+	int64_t passed = (clock_wall_us() - failed_us) / 1000;
+
+	if (passed > 0)
+		delay -= MIN(delay, (uint64_t)passed);
+	return clock_mono_ms() + delay;
+}
+
+static struct out out_of_row(const struct rows *rows, size_t row)
+{
+	struct out o = {
+		.key = { rows_int(rows, row, C_SEQ), (int32_t)rows_int(rows, row, C_KIND) },
+		.request = rows_int(rows, row, C_REQUEST),
+		.jurisdiction = (int32_t)rows_int(rows, row, C_JURISDICTION),
+		.created_us = rows_time(rows, row, C_CREATED),
+		.attempt = (int32_t)rows_int(rows, row, C_ATTEMPT),
+	};
+	struct bytes trace = rows_bytes(rows, row, C_TRACE);
+
+	if (trace.len == sizeof(o.trace.id))
+		memcpy(o.trace.id, trace.data, trace.len);
+	return o;
+}
+
+/* false: no room, the page is not done */
+static bool take_over(struct lane *l, const struct rows *rows, size_t row)
+{
+	struct out like = out_of_row(rows, row), *out;
+	int64_t state = rows_int(rows, row, C_STATE);
+	int r;
+
+	if (rows_int(rows, row, C_CHANNEL) != CHANNEL_EMAIL || state > STATE(FAILED) || state == STATE(SENT))
+		return true; /* the page's last row, there for its number alone */
+	if (state == STATE(FAILED))
+		like.due_ms = due_after_failure(l, rows_time(rows, row, C_AT), like.attempt);
+	r = remember(l, &like, &out);
+	if (r == -EEXIST)
+		return true;
+	if (r)
+		return false;
+	/* nobody in this process has it in hand: who had may have sent it */
+	if (state == STATE(SENDING)) {
+		series_add(SENDER_SERIES(l->sender, M_UNCERTAIN, "holder_gone"), 1);
+		outbox_end(l->box, out, STATE(UNCERTAIN), "holder gone");
+	}
+	return true;
+}
+
+/* ---- pages ----------------------------------------------------------------------------------------- */
+
+static void absorb(struct lane *l, const struct rows *rows)
+{
+	size_t n = rows_count(rows), done = 0;
+	uint64_t now = clock_mono_ms();
+
+	while (done < n && take_over(l, rows, done)) {
+		if (rows_int(rows, done, C_LAST)) {
+			l->scan_seq = rows_int(rows, done, C_SEQ);
+			l->scan_kind = (int32_t)rows_int(rows, done, C_KIND);
+		}
+		done++;
+	}
+	series_observe(SENDER_SERIES(l->sender, M_PAGE), (double)done);
+	if (done < n) {
+		/* the page is read again when there is room; its first messages are known then */
+		l->scan_at_ms = now + l->sender->settings.poll_ms;
+		return;
+	}
+	bool more = n && (size_t)rows_int(rows, n - 1, C_TOTAL) >= l->sender->settings.page_rows;
+
+	l->scan_at_ms = more ? now : now + l->sender->settings.poll_ms;
+}
+
+static void on_page(void *ctx, const struct answer *answer)
+{
+	struct scan *k = ctx;
+	struct lane *l = k->lane;
+
+	free(k);
+	if (!l)
+		return;
+	l->scan = NULL;
+	if (answer->verdict != STORE_OK) {
+		log_debug("scan.failed", "lane=%u verdict=%s", l->lane, store_verdict_name(answer->verdict));
+		l->scan_at_ms = clock_mono_ms() + AGAIN_MS;
+	} else {
+		absorb(l, answer->rows[0]);
+		if (!l->loaded) {
+			l->loaded = true;
+			consumer_loaded(l->sender->chain, l->lane);
+		}
+	}
+	lane_look(l);
+}
+
+static int submit_page(struct lane *l, struct scan *k)
+{
+	_cleanup_(store_group_freep) struct store_group *g = NULL;
+	int r = store_group_new(&g, store_pool_lane(l->sender->svc->writers, l->lane));
+
+	if (r)
+		return r;
+	store_add(g, &notification_queries[NOTE_SCAN]);
+	store_p_int2(g, (int16_t)l->lane);
+	store_p_int8(g, l->scan_seq);
+	store_p_int2(g, (int16_t)l->scan_kind);
+	store_p_int8(g, (int64_t)l->sender->settings.page_rows);
+	r = store_submit(g, on_page, k);
+	if (!r)
+		(void)steal(g); /* the store's now */
+	return r;
+}
+
+static void read_page(struct lane *l, uint64_t now)
+{
+	struct scan *k;
+
+	l->scan_at_ms = now + l->sender->settings.poll_ms;
+	if (is_full(l))
+		return;
+	if (now >= l->rescan_at_ms) {
+		l->scan_seq = 0;
+		l->scan_kind = 0;
+		l->rescan_at_ms = now + l->sender->settings.rescan_ms;
+	}
+	k = calloc(1, sizeof(*k));
+	if (!k)
+		return;
+	k->lane = l;
+	if (submit_page(l, k)) { /* down or full: the timer tries again */
+		free(k);
+		l->scan_at_ms = now + AGAIN_MS;
+		return;
+	}
+	l->scan = k;
+}
+
+/* ---- looking --------------------------------------------------------------------------------------- */
+
+static void wait_for_next(struct lane *l, uint64_t now, uint64_t due)
+{
+	uint64_t at = due > now ? due : UINT64_MAX;
+
+	if (!l->scan)
+		at = MIN(at, l->scan_at_ms);
+	if (at == UINT64_MAX)
+		loop_timer_stop(l->timer);
+	else
+		loop_timer_set(l->timer, at > now ? at - now : 0);
+}
+
+void lane_look(struct lane *l)
+{
+	uint64_t now = clock_mono_ms(), due;
+
+	if (!l->held)
+		return;
+	due = outbox_next_ms(l->box);
+	l->starved = due <= now && !sender_slots(l->sender);
+	if (l->loaded && (outbox_has_ended(l->box) || (due <= now && !l->starved)))
+		consumer_kick(l->sender->chain, l->lane);
+	if (!l->scan && now >= l->scan_at_ms)
+		read_page(l, now);
+	wait_for_next(l, now, due);
+	sender_gauges(l->sender);
+}
+
+void sender_tell(struct sender *s, unsigned lane, const struct message_row *m)
+{
+	const struct out like = {
+		.key = { m->cause_seq, m->kind },
+		.jurisdiction = m->jurisdiction,
+		.request = m->request,
+		.created_us = m->created_us,
+		.trace = m->trace,
+	};
+	struct lane *l = &s->lanes[lane];
+	struct out *out;
+
+	/* one that is not taken now is found by the next page */
+	if (l->held && !remember(l, &like, &out) && !loop_timer_armed(l->soon))
+		loop_timer_set(l->soon, 0);
+}
+
+/* ---- coming and going ------------------------------------------------------------------------------ */
+
+void lane_held(struct lane *l, int64_t epoch)
+{
+	uint64_t now = clock_mono_ms();
+
+	if (l->held)
+		lane_lost(l);
+	if (outbox_new(&l->box)) {
+		log_error("lane.no_memory", "lane=%u", l->lane); /* not loaded: the lane stands */
+		return;
+	}
+	l->held = true;
+	l->loaded = false;
+	l->epoch = epoch;
+	l->scan_seq = 0;
+	l->scan_kind = 0;
+	l->scan_at_ms = now;
+	l->rescan_at_ms = now + l->sender->settings.rescan_ms;
+	lane_look(l);
+}
+
+void lane_lost(struct lane *l)
+{
+	if (!l->held)
+		return;
+	l->held = false;
+	flights_of_lane_lost(l);
+	if (l->scan)
+		l->scan->lane = NULL;
+	l->scan = NULL;
+	l->starved = false;
+	loop_timer_stop(l->timer);
+	loop_timer_stop(l->soon);
+	l->sender->memory -= outbox_count(l->box);
+	outbox_free(steal(l->box));
+	sender_gauges(l->sender);
+}
