@@ -428,6 +428,11 @@ struct door *catalog_door(const struct catalog *c, int32_t id)
 	return find(c, DOOR_ID, id, "", 0);
 }
 
+struct key *catalog_key_id(const struct catalog *c, const char *id)
+{
+	return find(c, KEY_ID, 0, id, strlen(id));
+}
+
 struct key *catalog_key(const struct catalog *c, struct bytes secret, const char *text, size_t len)
 {
 	struct apikey given;

@@ -120,5 +120,6 @@ struct department *catalog_department(const struct catalog *c, int32_t id);
 struct department *catalog_department_slug(const struct catalog *c, const struct town *t,
 					   const char *slug, size_t len);
 struct door *catalog_door(const struct catalog *c, int32_t id);
+struct key *catalog_key_id(const struct catalog *c, const char *id);
 /* the key whose text this is; hashes are compared in constant time */
 struct key *catalog_key(const struct catalog *c, struct bytes secret, const char *text, size_t len);

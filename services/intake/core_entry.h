@@ -52,7 +52,8 @@ struct entry {
 	int score;
 	uint64_t arrived_ms, give_up_ms; /* monotonic */
 	entry_fn done;
-	void *ctx; /* NULL once nobody waits for the answer */
+	void *ctx;
+	uint64_t number; /* the sender's, on the submit socket */
 	const char *text[FIELD_N]; /* "" where not sent */
 	const char *lists, *frees; /* JSON; NULL: none */
 	const uint8_t *body; /* of the event; NULL of history until it has its work item */

@@ -1,9 +1,7 @@
 /*
  * core_submission - reading a form or a message into one struct, and its hash
  *
- * protobuf-c neither checks UTF-8 nor tells a NUL inside a string (it is cut there), so the packed
- * bytes are walked by the message's own descriptor before unpacking: a new string field is checked
- * from the day it is in the .proto file.
+ * A message comes here after frame_fit(): its strings are text without NUL.
  */
 #include <sodium.h>
 #include "common/base/json.h"
@@ -154,69 +152,6 @@ bool submission_from_message(struct submission *s, const Centraleta__V1__Submit 
 		return false;
 	s->has_history = m->history;
 	return !m->history || history_from(&s->history, m->history, ret_what);
-}
-
-/* ---- packed strings -------------------------------------------------------------------------- */
-
-static bool varint(const uint8_t **p, const uint8_t *end, uint64_t *ret)
-{
-	uint64_t v = 0;
-
-	for (unsigned shift = 0; *p < end && shift < 64; shift += 7) {
-		uint8_t b = *(*p)++;
-
-		v |= (uint64_t)(b & 0x7f) << shift;
-		if (!(b & 0x80)) {
-			*ret = v;
-			return true;
-		}
-	}
-	return false;
-}
-
-static bool one_field(const ProtobufCMessageDescriptor *d, const uint8_t **p, const uint8_t *end)
-{
-	const ProtobufCFieldDescriptor *f;
-	uint64_t tag, n;
-
-	if (!varint(p, end, &tag))
-		return false;
-	switch (tag & 7) {
-	case 0:
-		return varint(p, end, &n);
-	case 1:
-	case 5:
-		n = (tag & 7) == 1 ? 8 : 4;
-		if ((size_t)(end - *p) < n)
-			return false;
-		*p += n;
-		return true;
-	case 2:
-		if (!varint(p, end, &n) || n > (size_t)(end - *p))
-			return false;
-		*p += n;
-		f = tag >> 3 <= UINT32_MAX
-			    ? protobuf_c_message_descriptor_get_field(d, (unsigned)(tag >> 3))
-			    : NULL;
-		if (f && f->type == PROTOBUF_C_TYPE_STRING)
-			return text_valid((const char *)*p - n, n);
-		if (f && f->type == PROTOBUF_C_TYPE_MESSAGE)
-			return proto_strings_valid(f->descriptor, *p - n, n);
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* the depth is that of the messages' types, which don't recurse */
-bool proto_strings_valid(const ProtobufCMessageDescriptor *d, const uint8_t *data, size_t len)
-{
-	const uint8_t *end = data + len;
-
-	while (data < end)
-		if (!one_field(d, &data, end))
-			return false;
-	return true;
 }
 
 /* ---- hash ------------------------------------------------------------------------------------ */

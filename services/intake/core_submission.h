@@ -118,18 +118,9 @@ void field_error_reason(const struct field_error *e, enum lang l, const char *to
 /* names that Open311 doesn't know are left alone; idempotency: the header's value or "" */
 void submission_from_form(struct submission *ret, const struct http_form *form,
 			  const char *idempotency, const char *traceparent);
-/*
- * Borrowed from m. False: a string somewhere in it is not UTF-8 or holds a NUL, or an enum has a
- * value that is not known; ret_what names it. (protobuf-c checks neither; a NUL ends its strings
- * early, so it is searched for in the frame by proto_strings_valid().)
- */
+/* Borrowed from m. False: an enum has a value that is not known; ret_what is the field's name. */
 bool submission_from_message(struct submission *ret, const Centraleta__V1__Submit *m,
 			     const char **ret_what);
-/*
- * True if no string field of the packed message holds a NUL or bad UTF-8; it walks the message by
- * its descriptor, groups and unknown fields included. Run before unpacking.
- */
-bool proto_strings_valid(const ProtobufCMessageDescriptor *d, const uint8_t *data, size_t len);
 
 /* ---- the checks ------------------------------------------------------------------------------ */
 
