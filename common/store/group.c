@@ -33,6 +33,7 @@ void store_group_free(struct store_group *g)
 	for (size_t i = 0; g->results && i < g->judge.statements; i++)
 		PQclear(g->results[i].result);
 	free(g->results);
+	free(g->rows);
 	buf_fini(&g->data);
 	buf_fini(&g->param);
 	buf_fini(&g->statement);

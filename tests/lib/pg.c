@@ -321,9 +321,11 @@ const char *pg_dsn(const struct pg *p)
 
 static PGconn *connection(struct pg *p)
 {
-	if (p->conn && PQstatus(p->conn) == CONNECTION_OK)
+	/* a server that restarted after a crash has ended our session too */
+	if (p->conn && PQconsumeInput(p->conn) && PQstatus(p->conn) == CONNECTION_OK)
 		return p->conn;
 	close_conn(p);
+	wait_until_up(p);
 	p->conn = PQconnectdb(p->dsn);
 	if (PQstatus(p->conn) != CONNECTION_OK)
 		TEST_FAIL("%s", PQerrorMessage(p->conn));
