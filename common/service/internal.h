@@ -2,6 +2,7 @@
 /*
  * internal - what the files of service share: the process
  */
+#include "common/base/log.h"
 #include "common/http/http.h"
 #include "common/service/service.h"
 
@@ -46,6 +47,7 @@ int admin_start(struct process *p) _must_check_;
 bool admin_checks(struct process *p, struct json *out);
 
 /* runtime.c: the process's surroundings */
+int runtime_level(const struct config *c, enum log_level *ret) _must_check_; /* -EINVAL: told */
 int runtime_member(struct process *p) _must_check_; /* names the process; -EINVAL: told */
 int runtime_folder(struct process *p) _must_check_; /* -errno: told */
 int runtime_secret(struct process *p) _must_check_; /* -EINVAL: told */

@@ -4,18 +4,8 @@
  * The first configuration is never freed, since everything made at the start borrows from it.
  * What only counts at the start is told when it differs.
  */
-#include <errno.h>
 #include <stdio.h>
-#include "common/base/log.h"
 #include "common/service/internal.h"
-
-static void apply_level(const struct process *p, const struct config *c)
-{
-	enum log_level level;
-
-	if (log_level_parse(config_str(c, "log.level"), &level) == 0)
-		log_open(p->ops->name, level);
-}
 
 static void warn_changed(const struct process *p, const struct config *c)
 {
@@ -43,8 +33,8 @@ void reload_config(struct process *p)
 	enum log_level level;
 	int r = config_reload(p->service.config, &new);
 
-	if (!r && log_level_parse(config_str(new, "log.level"), &level) < 0)
-		r = -EINVAL;
+	if (!r)
+		r = runtime_level(new, &level);
 	if (!r && p->ops->reload)
 		r = p->ops->reload(p->self, new);
 	if (r) {
@@ -54,7 +44,7 @@ void reload_config(struct process *p)
 	}
 	count(p, "done");
 	warn_changed(p, new);
-	apply_level(p, new);
+	log_open(p->ops->name, level);
 	config_free(p->current);
 	p->current = steal(new);
 	p->service.config = p->current;

@@ -10,11 +10,19 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
-#include "common/base/log.h"
 #include "common/service/internal.h"
 
 #define SECRET_MIN 32
 #define SOCKET_PATH_MAX 107 /* sun_path, with room for its NUL */
+
+int runtime_level(const struct config *c, enum log_level *ret)
+{
+	int r = log_level_parse(config_str(c, "log.level"), ret);
+
+	if (r)
+		log_error("service.config", "key=log.level reason=\"error, warn, info or debug\"");
+	return r;
+}
 
 static bool member_valid(const char *s)
 {

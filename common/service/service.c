@@ -14,7 +14,6 @@
 #include <unistd.h>
 #include "common/base/clock.h"
 #include "common/base/err.h"
-#include "common/base/log.h"
 #include "common/service/internal.h"
 
 #define WATCH_MS 1000
@@ -306,12 +305,10 @@ static void process_fini(struct process *p)
 static int prepare(struct process *p)
 {
 	enum log_level level;
-	int r = log_level_parse(config_str(p->first, "log.level"), &level);
+	int r = runtime_level(p->first, &level);
 
-	if (r) {
-		log_error("service.config", "key=log.level reason=\"error, warn, info or debug\"");
+	if (r)
 		return r;
-	}
 	log_open(p->ops->name, level);
 	r = runtime_member(p);
 	if (!r)
