@@ -201,6 +201,7 @@ int reads_new(struct reads **ret, struct intake *in)
 		.dsn = *dsn ? dsn : config_str(c, "store.dsn"),
 		.application_name = "centraleta-intake-read",
 		.role = *dsn ? NULL : "centraleta_public",
+		.read_only = true, /* as that role is by default */
 		.tables = read_tables,
 		.connect_ms = (unsigned)config_int(c, "store.connect_ms"),
 		.group_ms = (unsigned)config_int(c, "store.group_ms"),
