@@ -92,34 +92,53 @@ static bool still_ours(const struct flight *f)
 		clock_mono_ms() - f->decided_ms <= s->settings.start_within_ms;
 }
 
-/* the entry it belongs to, while that still waits for it */
-static struct out *entry_of(const struct flight *f)
+/* the entry that waits for it, and where that is; NULL: none does any more */
+static struct out *entry_of(const struct flight *f, struct outbox **ret_box)
 {
-	struct out *out = f->lane->held && f->lane->epoch == f->epoch && !f->orphan ?
-		outbox_find(f->lane->box, f->key) : NULL;
+	struct lane *l = f->lane;
+	struct outbox *const boxes[] = { l->box, l->shelf };
 
-	return out && out->state == OUT_FLYING && out->attempt == f->attempt ? out : NULL;
+	if (f->orphan || l->epoch != f->epoch)
+		return NULL;
+	FOREACH(box, boxes) {
+		struct out *out = *box ? outbox_find(*box, f->key) : NULL;
+
+		*ret_box = *box;
+		if (out && out->state == OUT_FLYING && out->attempt == f->attempt)
+			return out;
+	}
+	return NULL;
+}
+
+static void tell_log(const struct flight *f, const struct verdict *v, const char *detail, bool stored)
+{
+	char trace[33];
+
+	trace_hex(&f->trace, trace);
+	if (v->state == STATE(SENT))
+		log_debug("mail.sent", "trace=%s lane=%u seq=%lld kind=%s attempt=%d", trace,
+			  f->lane->lane, (long long)f->key.cause_seq, kind_name(f->key.kind), f->attempt);
+	else
+		log_warn("mail.not_sent",
+			 "trace=%s lane=%u seq=%lld kind=%s attempt=%d state=%s detail=\"%s\"%s", trace,
+			 f->lane->lane, (long long)f->key.cause_seq, kind_name(f->key.kind), f->attempt,
+			 attempt_state_name(v->state), detail, stored ? "" : " lane_lost=1");
 }
 
 static void land(struct flight *f, struct verdict v, const char *detail)
 {
-	struct lane *l = f->lane;
-	struct out *out = entry_of(f);
-	char trace[33];
+	struct outbox *box = NULL;
+	struct out *out = entry_of(f, &box);
 
-	trace_hex(&f->trace, trace);
-	if (v.state == STATE(SENT))
-		log_debug("mail.sent", "trace=%s lane=%u seq=%lld kind=%s attempt=%d", trace, l->lane,
-			  (long long)f->key.cause_seq, kind_name(f->key.kind), f->attempt);
-	else
-		log_warn("mail.not_sent", "trace=%s lane=%u seq=%lld kind=%s attempt=%d state=%s detail=\"%s\"%s",
-			 trace, l->lane, (long long)f->key.cause_seq, kind_name(f->key.kind), f->attempt,
-			 attempt_state_name(v.state), detail, out ? "" : " lane_lost=1");
+	tell_log(f, &v, detail, out);
+	if (v.state == STATE(UNCERTAIN))
+		series_add(SENDER_SERIES(f->sender, M_UNCERTAIN, "transport"), 1);
 	if (!out)
 		return;
 	out->at_once = v.at_once;
-	outbox_end(l->box, out, v.state, detail);
-	consumer_kick(f->sender->chain, l->lane);
+	outbox_end(box, out, v.state, detail);
+	if (f->lane->held)
+		consumer_kick(f->sender->chain, f->lane->lane);
 }
 
 static void judge_relay(struct sender *s, bool blame)
@@ -205,7 +224,7 @@ void flight_launch(struct flight *f)
 	s->flying++;
 }
 
-/* what has begun may arrive: it goes on, and the new holder calls it uncertain */
+/* The lane was another's: what has begun may arrive; that one calls it uncertain. */
 void flights_of_lane_lost(struct lane *l)
 {
 	struct flight *f;

@@ -14,12 +14,6 @@ struct notification {
 	struct decider *decider;
 };
 
-const struct query notification_queries[NOTE_QUERIES] = {
-#define QUERY(id, text) QUERY_ENTRY(id, text)
-#include "services/notification/queries.def"
-#undef QUERY
-};
-
 static const struct config_key keys[] = {
 #define KEY(...) { __VA_ARGS__ },
 #include "services/notification/keys.def"

@@ -7,6 +7,11 @@
  * Pages go over the lane's own connection, behind the groups that were sent before: what such a
  * group has ended is no longer in the page, what a later group will end is still in memory. So
  * nothing is taken over twice; and if it were, its `sending` row would be there already.
+ *
+ * After a lost answer the event log gives the lane up and back under the same epoch. Nobody else
+ * held it meanwhile, so what this process had in hand is laid on the shelf and compared with the
+ * rows: a mail that still flies is followed on, an end that was not stored is stored, and what was
+ * never handed over is tried again. Under another epoch nothing of it counts.
  */
 #include <errno.h>
 
@@ -96,10 +101,45 @@ static struct out out_of_row(const struct rows *rows, size_t row)
 	return o;
 }
 
+/* its newest row is `sending` of an epoch that is not ours, or of ours but not by us */
+static void call_uncertain(struct lane *l, struct out *out)
+{
+	char trace[33];
+
+	trace_hex(&out->trace, trace);
+	log_warn("mail.uncertain", "trace=%s lane=%u seq=%lld kind=%s attempt=%d cause=holder_gone", trace,
+		 l->lane, (long long)out->key.cause_seq, kind_name(out->key.kind), out->attempt);
+	series_add(SENDER_SERIES(l->sender, M_UNCERTAIN, "holder_gone"), 1);
+	outbox_end(l->box, out, STATE(UNCERTAIN), "holder gone");
+}
+
+static void go_on_with(struct lane *l, struct out *out, const struct out *had)
+{
+	if (had->attempt == out->attempt && had->state == OUT_FLYING) {
+		outbox_fly(l->box, out);
+	} else if (had->attempt == out->attempt && (had->state == OUT_ENDED || had->state == OUT_STORING)) {
+		out->at_once = had->at_once;
+		outbox_end(l->box, out, had->end, had->detail);
+	} else if (had->attempt < out->attempt) {
+		out->at_once = true;
+		outbox_end(l->box, out, STATE(FAILED), "not started");
+	} else {
+		call_uncertain(l, out);
+	}
+}
+
+static void sending_found(struct lane *l, struct out *out, int64_t epoch, const struct out *had)
+{
+	if (had && epoch == l->epoch)
+		go_on_with(l, out, had);
+	else
+		call_uncertain(l, out);
+}
+
 /* false: no room, the page is not done */
 static bool take_over(struct lane *l, const struct rows *rows, size_t row)
 {
-	struct out like = out_of_row(rows, row), *out;
+	struct out like = out_of_row(rows, row), *out, *had;
 	int64_t state = rows_int(rows, row, C_STATE);
 	int r;
 
@@ -112,11 +152,11 @@ static bool take_over(struct lane *l, const struct rows *rows, size_t row)
 		return true;
 	if (r)
 		return false;
-	/* nobody in this process has it in hand: who had may have sent it */
-	if (state == STATE(SENDING)) {
-		series_add(SENDER_SERIES(l->sender, M_UNCERTAIN, "holder_gone"), 1);
-		outbox_end(l->box, out, STATE(UNCERTAIN), "holder gone");
-	}
+	had = l->shelf ? outbox_find(l->shelf, like.key) : NULL;
+	if (state == STATE(SENDING))
+		sending_found(l, out, rows_int(rows, row, C_EPOCH), had);
+	if (had)
+		outbox_remove(l->shelf, had);
 	return true;
 }
 
@@ -143,6 +183,10 @@ static void absorb(struct lane *l, const struct rows *rows)
 	bool more = n && (size_t)rows_int(rows, n - 1, C_TOTAL) >= l->sender->settings.page_rows;
 
 	l->scan_at_ms = more ? now : now + l->sender->settings.poll_ms;
+	if (!more) {
+		outbox_free(l->shelf);
+		l->shelf = NULL;
+	}
 }
 
 static void on_page(void *ctx, const struct answer *answer)
@@ -258,12 +302,25 @@ void sender_tell(struct sender *s, unsigned lane, const struct message_row *m)
 
 /* ---- coming and going ------------------------------------------------------------------------------ */
 
+/* what was in hand: for the comparison under the same epoch, else forgotten */
+static void clear_away(struct lane *l, int64_t epoch)
+{
+	outbox_free(l->shelf);
+	l->shelf = NULL;
+	if (l->box && epoch == l->epoch) {
+		l->shelf = steal(l->box);
+	} else if (l->box) {
+		flights_of_lane_lost(l);
+		outbox_free(steal(l->box));
+	}
+}
+
 void lane_held(struct lane *l, int64_t epoch)
 {
 	uint64_t now = clock_mono_ms();
 
-	if (l->held)
-		lane_lost(l);
+	lane_lost(l);
+	clear_away(l, epoch);
 	if (outbox_new(&l->box)) {
 		log_error("lane.no_memory", "lane=%u", l->lane); /* not loaded: the lane stands */
 		return;
@@ -278,12 +335,12 @@ void lane_held(struct lane *l, int64_t epoch)
 	lane_look(l);
 }
 
+/* What flies goes on. What has not begun to leave then won't: flight.c asks who holds the lane. */
 void lane_lost(struct lane *l)
 {
 	if (!l->held)
 		return;
 	l->held = false;
-	flights_of_lane_lost(l);
 	if (l->scan)
 		l->scan->lane = NULL;
 	l->scan = NULL;
@@ -291,6 +348,14 @@ void lane_lost(struct lane *l)
 	loop_timer_stop(l->timer);
 	loop_timer_stop(l->soon);
 	l->sender->memory -= outbox_count(l->box);
-	outbox_free(steal(l->box));
 	sender_gauges(l->sender);
+}
+
+void lane_fini(struct lane *l)
+{
+	lane_lost(l);
+	outbox_free(l->box);
+	outbox_free(l->shelf);
+	loop_timer_free(l->timer);
+	loop_timer_free(l->soon);
 }

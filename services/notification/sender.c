@@ -132,11 +132,8 @@ void sender_free(struct sender *s)
 
 	if (!s)
 		return;
-	FOREACH(l, s->lanes) {
-		lane_lost(l);
-		loop_timer_free(l->timer);
-		loop_timer_free(l->soon);
-	}
+	FOREACH(l, s->lanes)
+		lane_fini(l);
 	smtp_free(s->smtp);
 	list_for_each(f, &s->flights, link)
 		flight_free(f);

@@ -16,7 +16,7 @@
 
 struct sender;
 
-enum note_query { /* the table is in notification.c */
+enum note_query { /* the table is in queries.c */
 #define QUERY(id, text) QUERY_ENUM(id, text)
 #include "services/notification/queries.def"
 #undef QUERY

@@ -17,7 +17,8 @@ struct lane {
 	unsigned lane;
 	bool held, loaded;
 	int64_t epoch;
-	struct outbox *box; /* NULL: not held */
+	struct outbox *box; /* of epoch, also after the lane was lost; NULL: never held */
+	struct outbox *shelf; /* what was in hand before an answer was lost; see scan.c */
 	struct loop_timer *timer; /* the next thing to look at */
 	struct loop_timer *soon; /* on the next turn: many messages are told of at once */
 	/* the scan: messages up to here were looked at */
@@ -28,7 +29,7 @@ struct lane {
 	uint64_t scan_at_ms, rescan_at_ms;
 };
 
-/* A mail between the decision and its end. Lives on when its lane is lost. */
+/* A mail between the decision and its end. Lives on when its lane is lost. Ends in its outbox. */
 struct flight {
 	struct list link;
 	struct sender *sender;
@@ -39,7 +40,7 @@ struct flight {
 	int64_t created_us;
 	struct trace trace;
 	uint64_t decided_ms;
-	bool orphan; /* the lane was lost: its end can't be stored */
+	bool orphan; /* the lane was another's meanwhile: its end can't be stored */
 	struct rendered mail;
 	struct smtp_transfer *transfer; /* NULL: not begun */
 };
@@ -74,6 +75,7 @@ const char *attempt_state_name(Centraleta__V1__AttemptState s);
 /* scan.c */
 void lane_held(struct lane *l, int64_t epoch);
 void lane_lost(struct lane *l);
+void lane_fini(struct lane *l);
 void lane_look(struct lane *l); /* kicks and reads as needed, sets the timer */
 void lane_forget(struct lane *l, struct out *out); /* out of memory; the store knows the rest */
 void lane_read_again(struct lane *l, uint64_t after_ms); /* all of it, page by page */

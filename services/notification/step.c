@@ -17,6 +17,7 @@
 
 #define ACTOR "notification"
 #define RETRY_MS 200
+#define AT_ONCE_MAX 4 /* attempts; further ones wait, whoever is to blame */
 
 struct step {
 	struct out_key key; /* first member */
@@ -511,7 +512,7 @@ static void failed(struct plan *p, struct step *t, struct out *out)
 {
 	struct lane *l = p->lane;
 	struct sender *s = p->sender;
-	uint64_t delay = out->at_once ? 0 : backoff_delay_ms(&s->settings.message, (unsigned)t->attempt,
+	uint64_t delay = out->at_once && t->attempt < AT_ONCE_MAX ? 0 : backoff_delay_ms(&s->settings.message, (unsigned)t->attempt,
 							    loop_random(s->svc->loop, 65536));
 
 	out->attempt = t->attempt;
