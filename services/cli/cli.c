@@ -10,7 +10,7 @@
 
 const struct config_key cli_keys[] = {
 #define KEY(section, name, kind, fallback, min, max, doc) \
-	{ section, name, CONFIG_##kind, fallback, min, max, doc },
+	{ #section, #name, CONFIG_##kind, fallback, min, max, doc },
 #include "services/cli/keys.def"
 #undef KEY
 	{ .section = NULL },

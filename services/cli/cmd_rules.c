@@ -9,7 +9,6 @@
 #include "services/cli/cli.h"
 #include "services/cli/commands.h"
 
-DEFINE_CLEANUP(json_t *, json_decref)
 
 /* ---- areas -------------------------------------------------------------------------------------- */
 

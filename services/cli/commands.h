@@ -2,6 +2,7 @@
 /*
  * commands - one function a command of `centraleta`; main.c lists them with their help
  */
+#include "services/cli/channels.h"
 #include "services/cli/cli.h"
 
 int cmd_migrate(struct cli *c, int argc, char **argv);
@@ -25,10 +26,6 @@ int cmd_up(struct cli *c, int argc, char **argv);
 
 /* the department of this slug in a town (its number); told when unknown */
 int cli_department(struct cli *c, const char *town, const char *slug, char ret[static 16]);
-
-/* a channel's name ("phone", "web", …) to its number, 0: none such; and back ("" for none) */
-int cli_channel(const char *name);
-const char *cli_channel_name(int channel);
 
 /*
  * Reads a CSV file with a header and calls fn for each row with the values of the wanted columns

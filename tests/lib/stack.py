@@ -113,14 +113,16 @@ class Daemon:
 
 
 class Stack:
-	def __init__(self, folder, build, settings=None, env=None, fsync=True):
-		"""settings: {"section.key": value} of the one configuration file."""
+	def __init__(self, folder, build, settings=None, env=None, fsync=True, postgres=""):
+		"""settings: {"section.key": value} of the configuration file; postgres: lines of its own."""
 		self.folder, self.build = pathlib.Path(folder), pathlib.Path(build).resolve()
 		self.runtime = self.folder / "run"
 		self.config_path = self.folder / "centraleta.conf"
 		self.env = {"CENTRALETA_SQL_DIR": str(ROOT / "deploy" / "postgres"), **(env or {})}
 		self.settings = dict(settings or {})
-		self.cluster = Cluster(self.folder / "postgres", fsync=fsync)
+		(self.folder / "postgres").mkdir(parents=True, exist_ok=True)
+		self.folder.chmod(0o755)
+		self.cluster = Cluster(fsync=fsync, folder=str(self.folder / "postgres"), settings=postgres)
 		self.daemons = {}
 		self.http_port = free_port()
 		self.analytics_port = free_port()
@@ -132,26 +134,22 @@ class Stack:
 	# ---- the parts --------------------------------------------------------------------------
 
 	def start_store(self):
-		self.folder.mkdir(parents=True, exist_ok=True)
-		self.folder.chmod(0o755)
 		self.runtime.mkdir(exist_ok=True)
 		self.cluster.start()
-		self.cluster.psql("CREATE DATABASE centraleta", database="postgres")
 		self.write_config()
 		self.cli("migrate")
 		return self
 
 	def dsn(self, role="postgres"):
-		return self.cluster.dsn(role, "centraleta")
+		return self.cluster.dsn(role)
 
 	def write_config(self):
 		secret = self.folder / "secret"
 		if not secret.exists():
 			secret.write_text(secrets.token_hex(32))
 			secret.chmod(0o600)
-		base = self.dsn("").replace(" user=", "").strip()
 		settings = {
-			"store.dsn": base,
+			"store.dsn": f"host={self.cluster.dir} port={self.cluster.port} dbname=centraleta",
 			"service.runtime_dir": self.runtime,
 			"service.secret_file": secret,
 			"admin.listen": "127.0.0.1:0",
