@@ -102,12 +102,14 @@ static void prepare_error(struct store *s, const PGresult *res)
 	const char *name = q ? q->name : s->prepared < n ? settings[s->prepared] : "";
 	const char *sqlstate = PQresultErrorField(res, PG_DIAG_SQLSTATE);
 	const char *message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+	char line[sizeof(s->last_error) - 16]; /* fail() puts a word before it */
 
 	s->prepare_failed = true;
-	snprintf(s->last_error, sizeof(s->last_error), "statement %s: %s", name,
-		 message ? message : "connection lost");
-	log_error("store.prepare", "connection=%s statement=\"%s\" sqlstate=%s message=\"%s\"", s->label,
-		  name, sqlstate ? sqlstate : "", message ? message : "");
+	snprintf(line, sizeof(line), "statement %s: %s", name, message ? message : "connection lost");
+	if (!strstr(s->last_error, line)) /* not again at each attempt */
+		log_error("store.prepare", "connection=%s statement=\"%s\" sqlstate=%s message=\"%s\"",
+			  s->label, name, sqlstate ? sqlstate : "", message ? message : "");
+	snprintf(s->last_error, sizeof(s->last_error), "%s", line);
 }
 
 /* one answer of the pipeline; true at its end */

@@ -115,6 +115,7 @@ TEST(a_statement_that_cannot_be_prepared_is_named_aloud_until_it_can)
 	ASSERT_HAS(log, "store.prepare");
 	ASSERT_HAS(log, "statement=\"insert\"");
 	ASSERT_HAS(log, "42P01");
+	ASSERT_NULL(strstr(strstr(log, "store.prepare") + 1, "store.prepare")); /* once, not at each attempt */
 	free(log);
 	ASSERT_FALSE(store_ready(h.store));
 	ASSERT_HAS(store_last_error(h.store), "insert");

@@ -1,4 +1,5 @@
 /* covers groups on a real server: order, limits, both directions at once, types, where sends are cut */
+#include <errno.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -230,14 +231,28 @@ TEST(a_store_that_is_freed_ends_its_groups)
 static struct {
 	bool on;
 	size_t bytes, ends[64], n; /* of each send, counted from the group's first byte */
+	size_t lost_at; /* this send finds the connection gone; 0: none */
+	size_t calls, most; /* most: bytes that a send takes, every other one none; 0: all */
 } sends;
 
 /* libpq's, in this program */
 ssize_t send(int fd, const void *data, size_t len, int flags);
 ssize_t send(int fd, const void *data, size_t len, int flags)
 {
-	ssize_t n = syscall(SYS_sendto, fd, data, len, flags, NULL, 0);
+	ssize_t n;
 
+	if (sends.on && ++sends.calls == sends.lost_at) {
+		shutdown(fd, SHUT_RDWR);
+		errno = EPIPE;
+		return -1;
+	}
+	if (sends.on && sends.most && sends.calls % 2) {
+		errno = EAGAIN;
+		return -1;
+	}
+	if (sends.on && sends.most)
+		len = MIN(len, sends.most);
+	n = syscall(SYS_sendto, fd, data, len, flags, NULL, 0);
 	if (sends.on && n > 0) {
 		sends.bytes += (size_t)n;
 		if (sends.n < ARRAY_SIZE(sends.ends))
@@ -297,6 +312,59 @@ TEST(the_last_statement_never_leaves_without_its_sync)
 			check_cut(&h, *first, last);
 		check_cut(&h, *first, 200);
 	}
+	harness_close(&h);
+	pg_free(p);
+}
+
+TEST(a_connection_that_is_lost_at_any_send_is_unsure_and_comes_back)
+{
+	struct harness h;
+	struct pg *p;
+	struct seen s, behind;
+	size_t lost_at = 0;
+	bool was_lost;
+
+	open_plain(&h, &p);
+	do {
+		memset(&sends, 0, sizeof(sends));
+		sends.lost_at = ++lost_at;
+		sends.on = true;
+		harness_submit(&h, sized(&h, 20000, 30000), &s);
+		harness_submit(&h, sized(&h, 0, 9000), &behind);
+		harness_wait(&h, &behind);
+		was_lost = sends.calls >= lost_at;
+		sends.on = false;
+		/* the first may have been answered before the second's send */
+		if (was_lost && s.verdict != STORE_OK)
+			ASSERT_VERDICT(&s, STORE_UNSURE);
+		if (was_lost)
+			ASSERT_TRUE(behind.verdict == STORE_UNSURE || behind.verdict == STORE_DOWN);
+		harness_until_ready(&h, true);
+	} while (was_lost);
+	ASSERT_VERDICT(&s, STORE_OK);
+	ASSERT_VERDICT(&behind, STORE_OK);
+	ASSERT_GT(lost_at, 3); /* several sends were lost, one after the other */
+	harness_close(&h);
+	pg_free(p);
+}
+
+TEST(a_socket_that_takes_little_at_a_time_changes_nothing)
+{
+	struct harness h;
+	struct pg *p;
+	struct seen s[8];
+
+	open_plain(&h, &p);
+	memset(&sends, 0, sizeof(sends));
+	sends.most = 777;
+	sends.on = true;
+	for (int i = 0; i < 8; i++)
+		harness_submit(&h, i % 3 == 2 ? sized(&h, 0, 100) : sized(&h, 20000, 30000), &s[i]);
+	harness_wait(&h, &s[7]);
+	sends.on = false;
+	for (int i = 0; i < 8; i++)
+		ASSERT_VERDICT(&s[i], STORE_OK);
+	ASSERT_GT(sends.calls, 300);
 	harness_close(&h);
 	pg_free(p);
 }
