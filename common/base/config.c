@@ -242,21 +242,6 @@ static void report_unknown(struct load *l, const char *where, const char *sectio
 	buf_ch(&l->problems, '\n');
 }
 
-/* one file holds a section for each program of the suite: the others' are theirs to check */
-static bool others_section(const struct config *c, const char *section)
-{
-	static const char *const programs[] = { "intake",    "routing", "dispatch", "notification",
-						"analytics", "cli" };
-	bool known = false;
-
-	for (const struct setting *s = c->settings; s < c->settings + c->n; s++)
-		if (!strcmp(s->key->section, section))
-			return false;
-	FOREACH(p, programs)
-		known |= !strcmp(*p, section);
-	return known;
-}
-
 static void give(struct load *l, const char *section, size_t section_len, const char *name,
 		 const char *value, const char *where)
 {
@@ -265,8 +250,6 @@ static void give(struct load *l, const char *section, size_t section_len, const 
 
 	if (!s) {
 		snprintf(copy, sizeof(copy), "%.*s", (int)MIN(section_len, 62u), section);
-		if (others_section(l->config, copy))
-			return;
 		report_unknown(l, where, copy, name);
 		return;
 	}
@@ -370,14 +353,18 @@ static size_t list_folder(struct load *l, const char *folder, char *names[static
 		return 0;
 	}
 	while ((e = readdir(d))) {
-		char *copy = is_conf(e->d_name) && n < FILES_MAX ? strdup(e->d_name) : NULL;
-
-		if (copy) {
-			names[n++] = copy;
-		} else if (is_conf(e->d_name)) {
+		if (!is_conf(e->d_name))
+			continue;
+		if (n == FILES_MAX) {
 			buf_printf(&l->problems, "%s: more than %d files\n", folder, FILES_MAX);
 			break;
 		}
+		names[n] = strdup(e->d_name);
+		if (!names[n]) {
+			l->problems.err = -ENOMEM;
+			break;
+		}
+		n++;
 	}
 	closedir(d);
 	qsort(names, n, sizeof(names[0]), by_name);
@@ -585,7 +572,7 @@ static int load(struct config **ret, const char *file, const char *const *sets,
 		if (s->key->kind == CONFIG_SECRET_FILE)
 			load_secret(&l, s);
 	}
-	if (l.problems.len)
+	if (l.problems.len && !buf_err(&l.problems))
 		tell(l.problems.data);
 	if (l.notes.len)
 		tell(l.notes.data);

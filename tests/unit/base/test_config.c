@@ -106,6 +106,22 @@ TEST(later_layers_win)
 	ASSERT_STR_EQ(config_str(with_set, "store.dsn"), "of set");
 }
 
+TEST(a_folder_holds_256_files)
+{
+	_cleanup_(config_freep) struct config *c = NULL;
+	char name[32];
+
+	ASSERT_EQ(mkdir(test_path("conf.d"), 0755), 0);
+	for (int i = 0; i < 256; i++) {
+		snprintf(name, sizeof(name), "conf.d/%d.conf", i);
+		test_write_file(test_path(name), "[store]\nconnections = 7\n");
+	}
+	c = load(write_conf(""), NULL);
+	ASSERT_EQ(config_int(c, "store.connections"), 7);
+	test_write_file(test_path("conf.d/one-more.conf"), "");
+	ASSERT_HAS(refusal("", NULL), "conf.d: more than 256 files");
+}
+
 TEST(an_unknown_key_names_line_and_nearest)
 {
 	const char *told = refusal("[store]\n\n# comment\nconections = 8\n", NULL);
