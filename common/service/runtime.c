@@ -40,7 +40,7 @@ int runtime_member(struct process *p)
 
 	if (!name[0]) {
 		gethostname(host, sizeof(host) - 1);
-		snprintf(p->member, sizeof(p->member), "%.20s-%.40s", p->ops->name, host);
+		snprintf(p->member, sizeof(p->member), "%s-%s", p->ops->name, host);
 	} else {
 		snprintf(p->member, sizeof(p->member), "%s", name);
 	}

@@ -288,9 +288,10 @@ static void process_fini(struct process *p)
 		store_pool_stop(p->writers);
 	if (p->control)
 		store_stop(p->control);
+	eventlog_free(p->log); /* hands back what the daemon gave it, so the daemon still lives */
+	p->service.log = NULL;
 	if (p->self)
 		p->ops->free(p->self);
-	eventlog_free(p->log);
 	store_free(p->control);
 	store_pool_free(p->writers);
 	bus_free(p->bus);
@@ -336,7 +337,8 @@ static int run(struct process *p)
 	if (r)
 		log_error_errno(err_fold(r), "service.loop");
 	log_info("service.stopped", "member=%s", p->member);
-	return r ? EXIT_FAILURE : EXIT_SUCCESS;
+	/* a part that can't go on stops the loop by itself and has told why */
+	return r || p->phase != PHASE_STOPPED ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 int service_main(int argc, char **argv, const struct service_ops *ops)

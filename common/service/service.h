@@ -42,6 +42,7 @@ struct service_ops {
 	size_t queries_n;
 	/* adds its consumers to s->log; s->log is started afterwards. metrics_base + id is a metric */
 	int (*start)(struct service *s, int metrics_base, void **ret_self);
+	/* last: all groups have ended, the event log and its consumers are gone (log is NULL) */
 	void (*free)(void *self);
 	void (*on_config)(void *self, int64_t revision); /* towns changed in the store; may be NULL */
 	/*
