@@ -177,6 +177,7 @@ int report_start(struct analytics *a)
 		.dsn = *dsn ? dsn : config_str(config, "store.dsn"),
 		.application_name = "centraleta-analytics-read",
 		.role = *dsn ? NULL : "centraleta_staff",
+		.read_only = true, /* a replica will do */
 		.tables = tables,
 		.group_ms = 10000,
 		.metrics = a->service->metrics,

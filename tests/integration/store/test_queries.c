@@ -24,6 +24,12 @@ static const struct query dispatch[] = {
 static const struct query notification[] = {
 #include "services/notification/queries.def"
 };
+static const struct query analytics[] = {
+#include "services/analytics/queries.def"
+};
+static const struct query figures[] = {
+#include "services/analytics/read_queries.def"
+};
 #undef QUERY
 
 static PGconn *connect_as(struct pg *p, const char *role)
@@ -112,6 +118,16 @@ TEST(dispatch_may_run_its_statements)
 TEST(notification_may_run_its_statements)
 {
 	check_all("centraleta_notification", notification, ARRAY_SIZE(notification));
+}
+
+TEST(analytics_may_run_its_statements)
+{
+	check_all("centraleta_analytics", analytics, ARRAY_SIZE(analytics));
+}
+
+TEST(reads_of_figures_may_run_their_statements)
+{
+	check_all("centraleta_staff", figures, ARRAY_SIZE(figures));
 }
 
 TEST(this_check_notices_a_missing_grant)
