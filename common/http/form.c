@@ -40,9 +40,9 @@ bool http_decode(const char *s, size_t len, bool plus, struct buf *out)
 	if (!o)
 		return false;
 	n = decode(s, len, plus, o);
+	o[MAX(n, 0)] = '\0'; /* also after a failure, which has written behind the length */
 	if (n < 0)
 		return false;
-	o[n] = '\0';
 	out->len += (size_t)n;
 	return true;
 }
