@@ -54,7 +54,7 @@ class KansasCity:
 	keep = ['CASE ID', 'SOURCE', 'DEPARTMENT', 'WORK GROUP', 'REQUEST TYPE', 'CATEGORY', 'TYPE', 'DETAIL',
 			'CREATION DATE', 'CREATION TIME', 'STATUS', 'EXCEEDED EST TIMEFRAME', 'CLOSED DATE',
 			'DAYS TO CLOSE', 'STREET ADDRESS', 'NEIGHBORHOOD', 'LATITUDE', 'LONGITUDE', 'nbh_name']
-	aliases = {'Parks & Rec': 'Parks and Rec'}
+	aliases = {'Parks & Rec': 'Parks and Rec', 'Parks & Recreation': 'Parks and Rec'}
 
 	@staticmethod
 	def row(r):

@@ -1,0 +1,60 @@
+#!/usr/bin/python3
+"""Posts requests at a steady rate from a process of its own and logs every acknowledgement.
+
+usage: load.py CONFIG.json; it runs until its standard input closes, then finishes what is under way.
+CONFIG: host, port, keys {jurisdiction_id: api key}, ledger, rate, mail_every, connections.
+"""
+import itertools
+import json
+import pathlib
+import sys
+import threading
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "deploy" / "trial"), str(ROOT / "tests" / "lib")]
+from replay import Replay, requests_of
+from stack import TOWNS
+
+
+class Endless(Replay):
+	"""The shipped rows over and over, each round with keys of its own."""
+
+	def run(self, rows, mail_every, stopping):
+		self.stopping = stopping
+		def all_rounds():
+			for n in itertools.count():
+				for key, form in rows:
+					i = next(self.numbers)
+					form = {k: v for k, v in form.items() if k not in ("email", "locale")}
+					if mail_every and i % mail_every == 0:
+						form["email"] = f"citizen-{i}@citizen.test"
+					yield f"{n}:{key}", form
+		self.numbers = itertools.count()
+		self.rounds = all_rounds()
+		super().run([])
+
+	def _take(self):
+		if self.stopping.is_set():
+			return None
+		self.queue = self.rounds
+		return super()._take()
+
+
+def main(path):
+	c = json.loads(pathlib.Path(path).read_text())
+	lists = [list(requests_of(slug, jid, ROOT / "deploy" / "towns" / slug / "requests.csv"))
+		for slug, (jid, *_) in TOWNS.items() if jid in c["keys"]]
+	rows = [item for group in zip(*lists) for item in group]
+	replay = Endless(c["host"], c["port"], c["keys"], c["ledger"], c["rate"], c.get("connections", 8))
+	stopping = threading.Event()
+	threading.Thread(target=lambda: (sys.stdin.read(), stopping.set()), daemon=True).start()
+	replay.run(rows, c["mail_every"], stopping)
+	latencies = sorted(replay.latencies)
+	print(json.dumps({"answered": replay.answered, "retries": replay.retries, "refused": replay.refused[:20],
+		"p50": latencies[len(latencies) // 2] if latencies else None}))
+
+
+if __name__ == "__main__":
+	if len(sys.argv) != 2:
+		sys.exit(__doc__)
+	main(sys.argv[1])
