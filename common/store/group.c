@@ -40,7 +40,7 @@ void store_group_free(struct store_group *g)
 	free(g);
 }
 
-int group_err(const struct store_group *g)
+int store_group_err(const struct store_group *g)
 {
 	if (buf_err(&g->data))
 		return buf_err(&g->data);
@@ -52,7 +52,7 @@ size_t store_added(const struct store_group *g)
 	return g->statement.len / sizeof(struct statement);
 }
 
-const struct statement *group_statement(const struct store_group *g, size_t i)
+const struct statement *store_group_statement(const struct store_group *g, size_t i)
 {
 	return (const struct statement *)(const void *)g->statement.data + i;
 }
@@ -73,7 +73,7 @@ static void param_end(struct store_group *g, size_t off, bool null)
 	struct param p = { .off = off, .len = -1 };
 	struct statement *st;
 
-	if (group_err(g))
+	if (store_group_err(g))
 		return;
 	assert(g->statement.len); /* store_add() comes first */
 	if (!null)
@@ -319,9 +319,9 @@ void store_p_column(struct store_group *g, struct column *c)
 
 /* ---- to libpq ----------------------------------------------------------------------------- */
 
-int group_send(const struct store_group *g, size_t i, PGconn *conn)
+int store_group_send(const struct store_group *g, size_t i, PGconn *conn)
 {
-	const struct statement *st = group_statement(g, i);
+	const struct statement *st = store_group_statement(g, i);
 	const struct param *p = (const struct param *)(const void *)g->param.data + st->first_param;
 	const char *values[PARAMS_MAX];
 	int lengths[PARAMS_MAX], formats[PARAMS_MAX];
@@ -337,9 +337,9 @@ int group_send(const struct store_group *g, size_t i, PGconn *conn)
 	return 0;
 }
 
-size_t group_wire_size(const struct store_group *g, size_t i)
+size_t store_group_wire_size(const struct store_group *g, size_t i)
 {
-	const struct statement *st = group_statement(g, i);
+	const struct statement *st = store_group_statement(g, i);
 	const struct param *p = (const struct param *)(const void *)g->param.data + st->first_param;
 	size_t bind = 1 + 4 + 1 + strlen(st->query->name) + 1 + 2 + 2 + 2 + 2;
 

@@ -70,12 +70,12 @@ struct rows {
 	PGresult *result;
 };
 
-int group_err(const struct store_group *g);
-const struct statement *group_statement(const struct store_group *g, size_t i);
+int store_group_err(const struct store_group *g);
+const struct statement *store_group_statement(const struct store_group *g, size_t i);
 /* hands statement i to libpq; 0, -ENOMEM or -EPIPE */
-int group_send(const struct store_group *g, size_t i, PGconn *conn) _must_check_;
+int store_group_send(const struct store_group *g, size_t i, PGconn *conn) _must_check_;
 /* bytes of statement i on the wire, as PQsendQueryPrepared() writes them in pipeline mode */
-size_t group_wire_size(const struct store_group *g, size_t i);
+size_t store_group_wire_size(const struct store_group *g, size_t i);
 
 /* ---- hosts.c: conninfo lists, one host at a time ------------------------------------------- */
 

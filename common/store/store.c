@@ -274,7 +274,7 @@ static size_t wire_size(const struct store_group *g)
 	size_t size = SYNC_SIZE;
 
 	for (size_t i = 0; i < g->judge.statements; i++)
-		size += group_wire_size(g, i);
+		size += store_group_wire_size(g, i);
 	return size;
 }
 
@@ -284,7 +284,7 @@ static int send_until(struct store *s, struct store_group *g, size_t n)
 	int r = 0;
 
 	while (!r && g->sent < n)
-		r = group_send(g, g->sent++, s->conn);
+		r = store_group_send(g, g->sent++, s->conn);
 	return r;
 }
 
@@ -307,7 +307,7 @@ static int send_last(struct store *s, struct store_group *g)
 	size_t n = g->judge.statements;
 	int r = 0;
 
-	if (n && cut_before_sync(group_wire_size(g, n - 1)) && !PQsendFlushRequest(s->conn))
+	if (n && cut_before_sync(store_group_wire_size(g, n - 1)) && !PQsendFlushRequest(s->conn))
 		r = err_here(-EPIPE);
 	if (!r)
 		r = send_until(s, g, n);
@@ -403,8 +403,8 @@ int store_submit(struct store_group *g, store_fn fn, void *ctx)
 	struct store *s = g->store;
 	size_t n = store_added(g);
 
-	if (group_err(g))
-		return group_err(g);
+	if (store_group_err(g))
+		return store_group_err(g);
 	if (s->state != STATE_READY)
 		return STORE_E_DOWN;
 	if (s->depth >= s->groups_max)

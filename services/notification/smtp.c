@@ -311,7 +311,7 @@ static int aim(struct smtp_transfer *t, const char *from, const char *to)
 int smtp_send(struct smtp *s, const char *from, const char *to, struct buf *mail,
 	      const struct smtp_ops *ops, void *ctx, struct smtp_transfer **ret)
 {
-	struct smtp_transfer *t;
+	struct smtp_transfer *t = NULL;
 	int r = get_handle(s, &t);
 
 	if (r)

@@ -23,15 +23,15 @@ TEST(parameters_follow_their_statement)
 	store_p_text(g, NULL);
 	store_p_textn(g, "abcdef", 2);
 	ASSERT_EQ(store_added(g), 2);
-	ASSERT_EQ(group_statement(g, 0)->params, 2);
-	ASSERT_EQ(group_statement(g, 1)->params, 3);
-	ASSERT_EQ(group_statement(g, 1)->first_param, 2);
+	ASSERT_EQ(store_group_statement(g, 0)->params, 2);
+	ASSERT_EQ(store_group_statement(g, 1)->params, 3);
+	ASSERT_EQ(store_group_statement(g, 1)->first_param, 2);
 	ASSERT_MEM_EQ(g->data.data + param_at(g, 0)->off, "\xff\xff\xff\xfe", 4);
 	ASSERT_EQ(param_at(g, 1)->len, -1);
 	ASSERT_EQ(param_at(g, 2)->len, 3);
 	ASSERT_EQ(param_at(g, 3)->len, -1);
 	ASSERT_EQ(param_at(g, 4)->len, 2);
-	ASSERT_OK(group_err(g));
+	ASSERT_OK(store_group_err(g));
 }
 
 TEST(a_column_becomes_a_binary_array_and_is_empty_again)
@@ -67,7 +67,7 @@ TEST(a_group_that_outgrew_its_bound_fails_and_stays_the_callers)
 	store_add(g, &q);
 	store_p_bytea(g, "", BUF_MAX + 1u); /* refused before anything is read */
 	store_p_int4(g, 1);
-	ASSERT_EQ(group_err(g), -E2BIG);
+	ASSERT_EQ(store_group_err(g), -E2BIG);
 	ASSERT_EQ(store_submit(g, NULL, NULL), -E2BIG);
 }
 
@@ -80,5 +80,5 @@ TEST(wire_sizes_are_those_of_the_protocol)
 	store_p_int4(g, 1);
 	store_p_null(g);
 	/* Bind 5 + "" 1 + "q" 2 + 2 + 2·2 + 2 + (4+4) + 4 + 2 + 2; Describe 7; Execute 10 */
-	ASSERT_EQ(group_wire_size(g, 0), 5 + 1 + 2 + 2 + 4 + 2 + 8 + 4 + 4 + 7 + 10);
+	ASSERT_EQ(store_group_wire_size(g, 0), 5 + 1 + 2 + 2 + 4 + 2 + 8 + 4 + 4 + 7 + 10);
 }
