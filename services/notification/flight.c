@@ -33,7 +33,7 @@ void sender_look_at_starved(struct sender *s)
 		if (!l->starved)
 			continue;
 		l->starved = false;
-		lane_look(l);
+		outlane_look(l);
 	}
 }
 

@@ -62,7 +62,7 @@ static int remember(struct lane *l, const struct out *like, struct out **ret)
 	return r;
 }
 
-void lane_forget(struct lane *l, struct out *out)
+void outlane_forget(struct lane *l, struct out *out)
 {
 	outbox_remove(l->box, out);
 	l->sender->memory--;
@@ -208,7 +208,7 @@ static void on_page(void *ctx, const struct answer *answer)
 			consumer_loaded(l->sender->chain, l->lane);
 		}
 	}
-	lane_look(l);
+	outlane_look(l);
 }
 
 static int submit_page(struct lane *l, struct scan *k)
@@ -267,7 +267,7 @@ static void wait_for_next(struct lane *l, uint64_t now, uint64_t due)
 		loop_timer_set(l->timer, at > now ? at - now : 0);
 }
 
-void lane_look(struct lane *l)
+void outlane_look(struct lane *l)
 {
 	uint64_t now = clock_mono_ms(), due;
 
@@ -315,11 +315,11 @@ static void clear_away(struct lane *l, int64_t epoch)
 	}
 }
 
-void lane_held(struct lane *l, int64_t epoch)
+void outlane_held(struct lane *l, int64_t epoch)
 {
 	uint64_t now = clock_mono_ms();
 
-	lane_lost(l);
+	outlane_lost(l);
 	clear_away(l, epoch);
 	if (outbox_new(&l->box)) {
 		log_error("lane.no_memory", "lane=%u", l->lane); /* not loaded: the lane stands */
@@ -332,11 +332,11 @@ void lane_held(struct lane *l, int64_t epoch)
 	l->scan_kind = 0;
 	l->scan_at_ms = now;
 	l->rescan_at_ms = now + l->sender->settings.rescan_ms;
-	lane_look(l);
+	outlane_look(l);
 }
 
 /* What flies goes on. What has not begun to leave then won't: flight.c asks who holds the lane. */
-void lane_lost(struct lane *l)
+void outlane_lost(struct lane *l)
 {
 	if (!l->held)
 		return;
@@ -351,9 +351,9 @@ void lane_lost(struct lane *l)
 	sender_gauges(l->sender);
 }
 
-void lane_fini(struct lane *l)
+void outlane_fini(struct lane *l)
 {
-	lane_lost(l);
+	outlane_lost(l);
 	outbox_free(l->box);
 	outbox_free(l->shelf);
 	loop_timer_free(l->timer);

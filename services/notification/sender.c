@@ -61,7 +61,7 @@ static int check_url(const struct config *c)
 
 static void on_lane_time(void *ctx)
 {
-	lane_look(ctx);
+	outlane_look(ctx);
 }
 
 static void on_relay_time(void *ctx)
@@ -133,7 +133,7 @@ void sender_free(struct sender *s)
 	if (!s)
 		return;
 	FOREACH(l, s->lanes)
-		lane_fini(l);
+		outlane_fini(l);
 	smtp_free(s->smtp);
 	list_for_each(f, &s->flights, link)
 		flight_free(f);

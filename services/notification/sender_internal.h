@@ -73,11 +73,11 @@ const char *kind_name(int32_t kind); /* for labels and logs */
 const char *attempt_state_name(Centraleta__V1__AttemptState s);
 
 /* scan.c */
-void lane_held(struct lane *l, int64_t epoch);
-void lane_lost(struct lane *l);
-void lane_fini(struct lane *l);
-void lane_look(struct lane *l); /* kicks and reads as needed, sets the timer */
-void lane_forget(struct lane *l, struct out *out); /* out of memory; the store knows the rest */
+void outlane_held(struct lane *l, int64_t epoch);
+void outlane_lost(struct lane *l);
+void outlane_fini(struct lane *l);
+void outlane_look(struct lane *l); /* kicks and reads as needed, sets the timer */
+void outlane_forget(struct lane *l, struct out *out); /* out of memory; the store knows the rest */
 void lane_read_again(struct lane *l, uint64_t after_ms); /* all of it, page by page */
 size_t lane_memory_max(const struct lane *l);
 

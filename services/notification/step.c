@@ -519,7 +519,7 @@ static void failed(struct plan *p, struct step *t, struct out *out)
 	out->at_once = false;
 	/* what waits for long makes room for what is due */
 	if (delay > s->settings.poll_ms && outbox_count(l->box) >= lane_memory_max(l)) {
-		lane_forget(l, out);
+		outlane_forget(l, out);
 		lane_read_again(l, delay);
 		return;
 	}
@@ -534,7 +534,7 @@ static void settle(struct plan *p, struct step *t, struct out *out)
 		return;
 	}
 	series_add(SENDER_SERIES(p->sender, M_MESSAGES, kind_name(t->key.kind), attempt_state_name(t->state)), 1);
-	lane_forget(p->lane, out);
+	outlane_forget(p->lane, out);
 }
 
 static void begin(struct plan *p, struct step *t, struct out *out)
@@ -577,7 +577,7 @@ static void committed(void *ctx, struct batch *b, const struct answer *answer, s
 	p->durable = true;
 	carry_out(p);
 	if (lane_of(p))
-		lane_look(p->lane);
+		outlane_look(p->lane);
 	sender_look_at_starved(s);
 }
 
@@ -586,7 +586,7 @@ static void held(void *ctx, struct consumer *c, unsigned lane, int64_t epoch)
 	struct sender *s = ctx;
 
 	(void)c;
-	lane_held(&s->lanes[lane], epoch);
+	outlane_held(&s->lanes[lane], epoch);
 }
 
 static void lost(void *ctx, struct consumer *c, unsigned lane)
@@ -594,7 +594,7 @@ static void lost(void *ctx, struct consumer *c, unsigned lane)
 	struct sender *s = ctx;
 
 	(void)c;
-	lane_lost(&s->lanes[lane]);
+	outlane_lost(&s->lanes[lane]);
 }
 
 const struct consumer_ops sender_chain_ops = {

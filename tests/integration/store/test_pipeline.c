@@ -269,7 +269,7 @@ static struct store_group *sized(struct harness *h, unsigned first, size_t last)
 	size_t overhead;
 
 	store_p_bytea(probe, bytes, 0);
-	overhead = group_wire_size(probe, 0);
+	overhead = store_group_wire_size(probe, 0);
 	store_group_free(probe);
 	g = harness_group(h, &q_bytea);
 	if (first) {
@@ -277,7 +277,7 @@ static struct store_group *sized(struct harness *h, unsigned first, size_t last)
 		store_add(g, &q_bytea);
 	}
 	store_p_bytea(g, bytes, last - overhead);
-	ASSERT_EQ(group_wire_size(g, store_added(g) - 1), last);
+	ASSERT_EQ(store_group_wire_size(g, store_added(g) - 1), last);
 	return g;
 }
 
