@@ -142,7 +142,7 @@ static const struct key *find_key(struct call *c)
 static void answer_discovery(struct call *c)
 {
 	const struct config *cfg = c->in->s->config;
-	const char *base = config_str(cfg, "intake.base_url"), *host = http_header(c->r, "Host");
+	const char *base = config_str(cfg, "intake.public_base_url"), *host = http_header(c->r, "Host");
 	const char *proto = http_header(c->r, "X-Forwarded-Proto");
 	bool proxied = !strncmp(config_str(cfg, "intake.listen"), "unix:", 5);
 	struct buf *out = web_buf(c->in->web);

@@ -226,7 +226,7 @@ static void judged(struct group *g, const struct answer *a)
 {
 	switch (a->verdict) {
 	case STORE_OK:
-		group_committed(g, a);
+		writer_committed(g, a);
 		group_free(g);
 		return;
 	case STORE_DATA:
@@ -275,7 +275,7 @@ static void group_answered(void *ctx, const struct answer *a)
 
 static void fly(struct lane *l, struct group *g)
 {
-	int r = group_send(g, group_answered);
+	int r = writer_send(g, group_answered);
 
 	if (!r) {
 		l->flying = g;
@@ -461,7 +461,7 @@ int writer_new(struct writer **ret, struct intake *in)
 	w->queue_max = (size_t)config_int(in->s->config, "intake.queue_max");
 	w->answer_ms = (uint64_t)config_int(in->s->config, "intake.answer_ms");
 	series_set(intake_series(in, METRIC_QUEUE_LIMIT, NULL, NULL, NULL), (double)w->queue_max);
-	r = group_columns(w);
+	r = writer_columns(w);
 	if (!r)
 		r = loop_timer_new(&w->sweep, in->s->loop, sweep, w);
 	if (r) {

@@ -1,6 +1,6 @@
 #pragma once
 /*
- * writer - inside: what writer.c (lanes, verdicts) and group.c (statements, results) share
+ * writer - inside: what writer.c (lanes, verdicts) and writer_group.c (statements, results) share
  */
 #include "services/intake/core_queue.h"
 #include "services/intake/intake.h"
@@ -44,8 +44,8 @@ struct writer {
 /* answers once, counts; the entry stays */
 void writer_answer(struct writer *w, struct entry *e, const struct entry_result *r);
 
-/* group.c: builds the group's one statement and queues it; as store_submit(), -ENOMEM */
-int group_send(struct group *g, store_fn fn) _must_check_;
+/* writer_group.c: builds the group's one statement and queues it; as store_submit(), -ENOMEM */
+int writer_send(struct group *g, store_fn fn) _must_check_;
 /* the rows of a group that was committed: answers each, publishes what is new */
-void group_committed(struct group *g, const struct answer *a);
-int group_columns(struct writer *w) _must_check_;
+void writer_committed(struct group *g, const struct answer *a);
+int writer_columns(struct writer *w) _must_check_;

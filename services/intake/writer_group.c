@@ -1,5 +1,5 @@
 /*
- * group - one call of intake_accept() or intake_survey_answer(), and what it returned
+ * writer_group - one call of intake_accept() or intake_survey_answer(), and what it returned
  */
 #include <errno.h>
 #include "services/intake/writer.h"
@@ -30,7 +30,7 @@ static const enum column_type accept_types[C_N] = {
 	[C_TRACE] = COLUMN_BYTEA, [C_BODY] = COLUMN_BYTEA,
 };
 
-int group_columns(struct writer *w)
+int writer_columns(struct writer *w)
 {
 	int r = 0;
 
@@ -165,7 +165,7 @@ static int build_survey(struct group *g, struct store_group *s)
 	return 0;
 }
 
-int group_send(struct group *g, store_fn fn)
+int writer_send(struct group *g, store_fn fn)
 {
 	_cleanup_(store_group_freep) struct store_group *s = NULL;
 	struct intake *in = g->lane->writer->in;
@@ -227,7 +227,7 @@ static void survey_answered(struct group *g, struct entry *e, const struct rows 
 	writer_answer(g->lane->writer, e, &r);
 }
 
-void group_committed(struct group *g, const struct answer *a)
+void writer_committed(struct group *g, const struct answer *a)
 {
 	const struct rows *rows = a->rows[0];
 	bool survey = g->entries[0]->kind == ENTRY_SURVEY;
