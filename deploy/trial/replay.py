@@ -35,7 +35,7 @@ def requests_of(town, jurisdiction_id, path, limit=None):
 			}
 			if n % 10 == 0:
 				form["email"] = f"citizen-{town}-{n}@citizen.test"
-				form["locale"] = LANGUAGES[n // 10 % 3]
+				form["language"] = LANGUAGES[n // 10 % 3]
 			yield f"{town}:{row[names['id']]}:{n}", form
 
 
@@ -120,9 +120,9 @@ class Replay:
 			told = json.loads(body)[0]
 			self.answered += 1
 			self.latencies.append(now - started)
-			self.sent_at[told["service_request_id"]] = now
+			self.sent_at[told["service_request_id"]] = time.time()
 			self.ledger.write(json.dumps({
 				"key": key, "jurisdiction_id": form["jurisdiction_id"],
 				"service_request_id": told["service_request_id"], "email": form.get("email"),
-				"language": form.get("locale"), "code": answer.headers.get("Centraleta-Code"),
+				"language": form.get("language"), "code": answer.headers.get("Centraleta-Code"),
 			}) + "\n")

@@ -25,7 +25,7 @@ class Endless(Replay):
 			for n in itertools.count():
 				for key, form in rows:
 					i = next(self.numbers)
-					form = {k: v for k, v in form.items() if k not in ("email", "locale")}
+					form = {k: v for k, v in form.items() if k not in ("email", "language")}
 					if mail_every and i % mail_every == 0:
 						form["email"] = f"citizen-{i}@citizen.test"
 					yield f"{n}:{key}", form

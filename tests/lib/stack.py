@@ -92,12 +92,13 @@ class Daemon:
 		if sig == signal.SIGKILL:
 			self.process.wait()
 
-	def stop(self, timeout=30):
-		"""TERM; returns the exit status, and kills what does not leave in time."""
+	def stop(self, timeout=30, asked=False):
+		"""TERM (unless asked before); returns the exit status, and kills what does not leave in time."""
 		if not self.alive():
 			return self.process.returncode if self.process else None
 		self.process.send_signal(signal.SIGCONT)
-		self.process.terminate()
+		if not asked:
+			self.process.terminate()
 		try:
 			return self.process.wait(timeout)
 		except subprocess.TimeoutExpired:
@@ -154,7 +155,7 @@ class Stack:
 			"service.secret_file": secret,
 			"admin.listen": "127.0.0.1:0",
 			"intake.listen": f"127.0.0.1:{self.http_port}",
-			"intake.public_base_url": f"http://127.0.0.1:{self.http_port}",
+			"intake.base_url": f"http://127.0.0.1:{self.http_port}",
 			"notification.public_base_url": f"http://127.0.0.1:{self.http_port}",
 			"analytics.listen": f"127.0.0.1:{self.analytics_port}",
 			"cli.dsn": self.dsn("centraleta_admin"),
@@ -198,7 +199,7 @@ class Stack:
 			if d.alive():
 				d.kill(signal.SIGCONT)
 				d.kill(signal.SIGTERM)
-		codes = {name: d.stop() for name, d in self.daemons.items()}
+		codes = {name: d.stop(asked=True) for name, d in self.daemons.items()}
 		self.cluster.stop()
 		return codes
 
