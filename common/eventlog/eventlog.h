@@ -11,6 +11,7 @@
  * Loop thread only. docs/ARCHITECTURE.md draws the states.
  */
 #include "common/base/base.h"
+#include "common/base/config.h"
 #include "common/base/metrics.h"
 #include "common/base/trace.h"
 #include "common/bus/bus.h"
@@ -35,6 +36,10 @@ struct consumer;
 struct batch;
 
 extern const struct query_table eventlog_queries; /* for the store_options of writers and control */
+/*
+ * eventlog_new() also asks the configuration for service.member, service.runtime_dir and
+ * bus.endpoint of service_keys.
+ */
 extern const struct config_key eventlog_keys[];
 
 struct eventlog_options {
@@ -60,6 +65,11 @@ int eventlog_start(struct eventlog *log) _must_check_; /* after all consumers we
 void eventlog_drain(struct eventlog *log);
 bool eventlog_drained(const struct eventlog *log);
 bool eventlog_ready(const struct eventlog *log); /* registered, first lease round done */
+/*
+ * A newer process of the same name has taken over: the lanes were given up and the loop was
+ * stopped; leave with failure.
+ */
+bool eventlog_superseded(const struct eventlog *log);
 int eventlog_lanes(const struct eventlog *log); /* how many there are; 0 until known */
 /*
  * The service endpoint of the living member that holds a lane of a consumer, as of the last lease
