@@ -31,25 +31,25 @@ enum frame_use frame_use(const struct line *l, int64_t last, int32_t generation,
 static enum lane_action events_action(const struct lane_view *v)
 {
 	if (v->next_here)
-		return LANE_TAKE;
+		return DO_TAKE;
 	if (v->head <= v->seen)
-		return LANE_REST;
+		return DO_REST;
 	if (v->catching_up || (v->gap_until_ms && v->now_ms >= v->gap_until_ms))
-		return LANE_READ;
-	return LANE_AWAIT;
+		return DO_READ;
+	return DO_AWAIT;
 }
 
 enum lane_action lane_action(const struct lane_view *v)
 {
-	enum lane_action a = v->log ? events_action(v) : LANE_REST;
-	bool busy = v->kicked || a == LANE_TAKE;
+	enum lane_action a = v->log ? events_action(v) : DO_REST;
+	bool busy = v->kicked || a == DO_TAKE;
 
 	if (v->replay && !(v->replayed && busy))
-		return LANE_REPLAY;
+		return DO_REPLAY;
 	if (busy)
-		return LANE_TAKE;
+		return DO_TAKE;
 	if (v->stored < v->seen && v->skip_at_ms && v->now_ms >= v->skip_at_ms)
-		return LANE_STORE_SKIP;
+		return DO_STORE_SKIP;
 	return a;
 }
 

@@ -40,12 +40,12 @@ struct lane_view {
 	uint64_t now_ms;
 };
 enum lane_action {
-	LANE_REST, /* until something is heard */
-	LANE_REPLAY,
-	LANE_TAKE, /* events, a kick, or both */
-	LANE_STORE_SKIP, /* a step for events that concern nobody here */
-	LANE_AWAIT, /* the gap may close by itself until gap_until_ms; 0: begin to wait */
-	LANE_READ,
+	DO_REST, /* until something is heard */
+	DO_REPLAY,
+	DO_TAKE, /* events, a kick, or both */
+	DO_STORE_SKIP, /* a step for events that concern nobody here */
+	DO_AWAIT, /* the gap may close by itself until gap_until_ms; 0: begin to wait */
+	DO_READ,
 };
 enum lane_action lane_action(const struct lane_view *v);
 

@@ -77,6 +77,7 @@ CREATE TABLE parked (
 	owner		text NOT NULL DEFAULT 'operations',
 	deadline	timestamptz NOT NULL DEFAULT now() + interval '1 day',
 	wish		text NOT NULL DEFAULT 'wait' CHECK (wish IN ('wait', 'retry', 'discard')),
+	tries		integer NOT NULL DEFAULT 0,	-- replays begun since it was parked: a replay may kill the process
 	parked_at	timestamptz NOT NULL DEFAULT now(),
 	PRIMARY KEY (consumer, lane, seq)
 );
