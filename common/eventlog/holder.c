@@ -449,7 +449,6 @@ static int submit_join(struct eventlog *log)
 	store_p_text(g, log->endpoint);
 	store_p_text(g, log->service_endpoint);
 	store_p_int8(g, log->set.alive_ms);
-	add_consumers(log, g, EVENTLOG_SEED_LEASES);
 	return log_submit(log, g, on_joined, log);
 }
 

@@ -6,6 +6,7 @@
  * builds its groups; parked.c sets events aside and plays them back; holder.c says which lanes are
  * ours; peers.c hears others, publish.c tells them; probe.c looks where nobody told.
  */
+#include <stdio.h>
 #include "common/base/clock.h"
 #include "common/base/ids.h"
 #include "common/base/list.h"

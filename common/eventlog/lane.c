@@ -11,6 +11,7 @@
  * can wake a lane (a frame, a kick, a timer, the end of a group) only marks it: it is looked at
  * from the loop, so no consumer is called from inside another's callback.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include "common/base/err.h"
 #include "common/eventlog/internal.h"
