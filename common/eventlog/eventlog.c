@@ -250,7 +250,8 @@ int eventlog_consumer(struct eventlog *log, const struct consumer_ops *ops, void
 	assert(log->holder == HOLDER_OFF);
 	list_add_tail(&log->consumers, &c->link);
 	c->log = log;
-	c->ops = ops;
+	c->copy = *ops;
+	c->ops = &c->copy;
 	c->ctx = ctx;
 	c->batch_max = ops->batch_max ? ops->batch_max : BATCH_DEFAULT;
 	c->batch_events = log_series(log, M_BATCH, ops->name);

@@ -104,6 +104,7 @@ struct consumer_ops {
 	void (*committed)(void *ctx, struct batch *b, const struct answer *answer, size_t first_result);
 };
 
+/* ops is copied; its name must outlive log */
 int eventlog_consumer(struct eventlog *log, const struct consumer_ops *ops, void *ctx,
 		      struct consumer **ret) _must_check_;
 void consumer_loaded(struct consumer *c, unsigned lane);

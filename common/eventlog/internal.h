@@ -138,7 +138,8 @@ struct lane {
 struct consumer {
 	struct list link;
 	struct eventlog *log;
-	const struct consumer_ops *ops;
+	const struct consumer_ops *ops; /* copy */
+	struct consumer_ops copy;
 	void *ctx;
 	size_t batch_max;
 	struct lane lanes[LANE_MAX];
