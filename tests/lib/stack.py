@@ -155,7 +155,7 @@ class Stack:
 			"service.secret_file": secret,
 			"admin.listen": "127.0.0.1:0",
 			"intake.listen": f"127.0.0.1:{self.http_port}",
-			"intake.base_url": f"http://127.0.0.1:{self.http_port}",
+			"intake.public_base_url": f"http://127.0.0.1:{self.http_port}",
 			"notification.public_base_url": f"http://127.0.0.1:{self.http_port}",
 			"analytics.listen": f"127.0.0.1:{self.analytics_port}",
 			"cli.dsn": self.dsn("centraleta_admin"),
