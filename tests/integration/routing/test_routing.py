@@ -88,6 +88,12 @@ class Town(unittest.TestCase):
 		cls.number = 1_000_000
 
 	@classmethod
+	def tearDownClass(cls):
+		code = cls.daemon.stop()
+		if code not in (0, None) or "ERROR: AddressSanitizer" in cls.daemon.tail(200):
+			raise AssertionError(f"routing ended with {code}:\n" + cls.daemon.tail(60))
+
+	@classmethod
 	def sql(cls, text, *params):
 		with cls.db.cursor() as c:
 			c.execute(text, params or None)
