@@ -9,8 +9,11 @@
 
 #include "common/base/err.h"
 
+#define ORDER_MS 50 /* a message that waits for an older one is looked at again */
+
 struct outbox {
 	GHashTable *by_key; /* owns its entries */
+	GHashTable *by_request; /* number in an entry to the first of its siblings */
 	GPtrArray *heap; /* by due_ms, then age */
 	struct list ended;
 	size_t under_way;
@@ -37,6 +40,7 @@ int outbox_new(struct outbox **ret)
 	if (!o)
 		return err_here(-ENOMEM);
 	o->by_key = g_hash_table_new_full(key_hash, key_equal, NULL, free);
+	o->by_request = g_hash_table_new(g_int64_hash, g_int64_equal);
 	o->heap = g_ptr_array_new();
 	list_init(&o->ended);
 	*ret = o;
@@ -48,6 +52,7 @@ void outbox_free(struct outbox *o)
 	if (!o)
 		return;
 	g_ptr_array_free(o->heap, true);
+	g_hash_table_destroy(o->by_request);
 	g_hash_table_destroy(o->by_key);
 	free(o);
 }
@@ -113,6 +118,43 @@ static void heap_remove(struct outbox *o, size_t i)
 	sink(o, last->heap_at);
 }
 
+/* ---- messages of one request ---------------------------------------------------------------------- */
+
+static struct out *siblings(const struct outbox *o, const struct out *out)
+{
+	return g_hash_table_lookup(o->by_request, &out->request);
+}
+
+static void join(struct outbox *o, struct out *out)
+{
+	out->sibling = siblings(o, out);
+	/* the key lies in the first of them */
+	g_hash_table_replace(o->by_request, &out->request, out);
+}
+
+static void part(struct outbox *o, struct out *out)
+{
+	struct out *first = siblings(o, out);
+
+	if (first != out) {
+		while (first->sibling != out)
+			first = first->sibling;
+		first->sibling = out->sibling;
+	} else if (out->sibling) {
+		g_hash_table_replace(o->by_request, &out->sibling->request, out->sibling);
+	} else {
+		g_hash_table_remove(o->by_request, &out->request);
+	}
+}
+
+static bool has_older(const struct outbox *o, const struct out *out)
+{
+	for (const struct out *s = siblings(o, out); s; s = s->sibling)
+		if (s->key.cause_seq < out->key.cause_seq)
+			return true;
+	return false;
+}
+
 /* ---- the one place that moves an entry -------------------------------------------------------------- */
 
 static void move(struct outbox *o, struct out *out, enum out_state to)
@@ -169,6 +211,7 @@ int outbox_add(struct outbox *o, const struct out *like, struct out **ret)
 	list_init(&out->link);
 	out->state = OUT_WAITING;
 	heap_add(o, out);
+	join(o, out);
 	g_hash_table_insert(o->by_key, &out->key, out);
 	*ret = out;
 	return 0;
@@ -178,6 +221,7 @@ void outbox_remove(struct outbox *o, struct out *out)
 {
 	move(o, out, OUT_PICKED);
 	o->under_way--;
+	part(o, out);
 	g_hash_table_remove(o->by_key, &out->key);
 }
 
@@ -202,12 +246,17 @@ void outbox_end(struct outbox *o, struct out *out, Centraleta__V1__AttemptState 
 
 struct out *outbox_pick(struct outbox *o, uint64_t now_ms)
 {
-	struct out *out = o->heap->len ? at(o, 0) : NULL;
+	struct out *out;
 
-	if (!out || out->due_ms > now_ms)
-		return NULL;
-	move(o, out, OUT_PICKED);
-	return out;
+	while (o->heap->len && (out = at(o, 0))->due_ms <= now_ms) {
+		if (has_older(o, out)) {
+			outbox_wait(o, out, now_ms + ORDER_MS);
+			continue;
+		}
+		move(o, out, OUT_PICKED);
+		return out;
+	}
+	return NULL;
 }
 
 struct out *outbox_store(struct outbox *o)

@@ -38,6 +38,7 @@ struct out {
 	uint64_t due_ms;
 	size_t heap_at;
 	struct list link;
+	struct out *sibling; /* another message of the same request */
 };
 
 struct outbox;
@@ -60,7 +61,10 @@ void outbox_remove(struct outbox *o, struct out *out);
 void outbox_wait(struct outbox *o, struct out *out, uint64_t due_ms);
 void outbox_fly(struct outbox *o, struct out *out);
 void outbox_end(struct outbox *o, struct out *out, Centraleta__V1__AttemptState end, const char *detail);
-/* the first that is due, now OUT_PICKED; NULL: none is */
+/*
+ * The first that is due, now OUT_PICKED; NULL: none is. A message waits while an older one of the
+ * same request is not done with: nobody reads of the end before the beginning.
+ */
 struct out *outbox_pick(struct outbox *o, uint64_t now_ms);
 /* the first that ended, now OUT_STORING; NULL: none has */
 struct out *outbox_store(struct outbox *o);

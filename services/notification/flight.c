@@ -33,7 +33,7 @@ void sender_look_at_starved(struct sender *s)
 		if (!l->starved)
 			continue;
 		l->starved = false;
-		outlane_look(l);
+		send_lane_look(l);
 	}
 }
 
@@ -53,7 +53,7 @@ void sender_gauges(struct sender *s)
 
 /* ---- one flight ------------------------------------------------------------------------------------ */
 
-int flight_new(struct flight **ret, struct lane *l, const struct out *out, int32_t attempt,
+int flight_new(struct flight **ret, struct send_lane *l, const struct out *out, int32_t attempt,
 	       struct rendered *mail)
 {
 	struct flight *f = calloc(1, sizeof(*f));
@@ -95,7 +95,7 @@ static bool still_ours(const struct flight *f)
 /* the entry that waits for it, and where that is; NULL: none does any more */
 static struct out *entry_of(const struct flight *f, struct outbox **ret_box)
 {
-	struct lane *l = f->lane;
+	struct send_lane *l = f->lane;
 	struct outbox *const boxes[] = { l->box, l->shelf };
 
 	if (f->orphan || l->epoch != f->epoch)
@@ -225,7 +225,7 @@ void flight_launch(struct flight *f)
 }
 
 /* The lane was another's: what has begun may arrive; that one calls it uncertain. */
-void flights_of_lane_lost(struct lane *l)
+void flights_of_lane_lost(struct send_lane *l)
 {
 	struct flight *f;
 

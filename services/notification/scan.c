@@ -23,7 +23,7 @@
 #define AGAIN_MS 500 /* after a page that the store did not give */
 
 struct scan { /* one page; outlives the lane's loss */
-	struct lane *lane; /* NULL: nobody waits for it any more */
+	struct send_lane *lane; /* NULL: nobody waits for it any more */
 };
 
 enum scan_column { /* of NOTE_SCAN */
@@ -31,22 +31,22 @@ enum scan_column { /* of NOTE_SCAN */
 	C_CHANNEL, C_LAST, C_TOTAL,
 };
 
-size_t lane_memory_max(const struct lane *l)
+size_t send_lane_memory_max(const struct send_lane *l)
 {
 	int lanes = eventlog_lanes(l->sender->svc->log);
 
 	return MAX(l->sender->settings.memory_max / (size_t)MAX(lanes, 1), (size_t)1);
 }
 
-static bool is_full(const struct lane *l)
+static bool is_full(const struct send_lane *l)
 {
-	return outbox_count(l->box) >= lane_memory_max(l);
+	return outbox_count(l->box) >= send_lane_memory_max(l);
 }
 
 /* ---- memory ---------------------------------------------------------------------------------------- */
 
 /* -EEXIST: it is there already; -ENOBUFS: no room */
-static int remember(struct lane *l, const struct out *like, struct out **ret)
+static int remember(struct send_lane *l, const struct out *like, struct out **ret)
 {
 	int r;
 
@@ -62,18 +62,18 @@ static int remember(struct lane *l, const struct out *like, struct out **ret)
 	return r;
 }
 
-void outlane_forget(struct lane *l, struct out *out)
+void send_lane_forget(struct send_lane *l, struct out *out)
 {
 	outbox_remove(l->box, out);
 	l->sender->memory--;
 }
 
-void lane_read_again(struct lane *l, uint64_t after_ms)
+void send_lane_read_again(struct send_lane *l, uint64_t after_ms)
 {
 	l->rescan_at_ms = MIN(l->rescan_at_ms, clock_mono_ms() + after_ms);
 }
 
-static uint64_t due_after_failure(const struct lane *l, int64_t failed_us, int32_t attempt)
+static uint64_t due_after_failure(const struct send_lane *l, int64_t failed_us, int32_t attempt)
 {
 	struct sender *s = l->sender;
 	uint64_t delay = backoff_delay_ms(&s->settings.message, (unsigned)attempt,
@@ -102,7 +102,7 @@ static struct out out_of_row(const struct rows *rows, size_t row)
 }
 
 /* its newest row is `sending` of an epoch that is not ours, or of ours but not by us */
-static void call_uncertain(struct lane *l, struct out *out)
+static void call_uncertain(struct send_lane *l, struct out *out)
 {
 	char trace[33];
 
@@ -113,7 +113,7 @@ static void call_uncertain(struct lane *l, struct out *out)
 	outbox_end(l->box, out, STATE(UNCERTAIN), "holder gone");
 }
 
-static void go_on_with(struct lane *l, struct out *out, const struct out *had)
+static void go_on_with(struct send_lane *l, struct out *out, const struct out *had)
 {
 	if (had->attempt == out->attempt && had->state == OUT_FLYING) {
 		outbox_fly(l->box, out);
@@ -128,7 +128,7 @@ static void go_on_with(struct lane *l, struct out *out, const struct out *had)
 	}
 }
 
-static void sending_found(struct lane *l, struct out *out, int64_t epoch, const struct out *had)
+static void sending_found(struct send_lane *l, struct out *out, int64_t epoch, const struct out *had)
 {
 	if (had && epoch == l->epoch)
 		go_on_with(l, out, had);
@@ -137,7 +137,7 @@ static void sending_found(struct lane *l, struct out *out, int64_t epoch, const 
 }
 
 /* false: no room, the page is not done */
-static bool take_over(struct lane *l, const struct rows *rows, size_t row)
+static bool take_over(struct send_lane *l, const struct rows *rows, size_t row)
 {
 	struct out like = out_of_row(rows, row), *out, *had;
 	int64_t state = rows_int(rows, row, C_STATE);
@@ -162,7 +162,7 @@ static bool take_over(struct lane *l, const struct rows *rows, size_t row)
 
 /* ---- pages ----------------------------------------------------------------------------------------- */
 
-static void absorb(struct lane *l, const struct rows *rows)
+static void absorb(struct send_lane *l, const struct rows *rows)
 {
 	size_t n = rows_count(rows), done = 0;
 	uint64_t now = clock_mono_ms();
@@ -192,7 +192,7 @@ static void absorb(struct lane *l, const struct rows *rows)
 static void on_page(void *ctx, const struct answer *answer)
 {
 	struct scan *k = ctx;
-	struct lane *l = k->lane;
+	struct send_lane *l = k->lane;
 
 	free(k);
 	if (!l)
@@ -208,10 +208,10 @@ static void on_page(void *ctx, const struct answer *answer)
 			consumer_loaded(l->sender->chain, l->lane);
 		}
 	}
-	outlane_look(l);
+	send_lane_look(l);
 }
 
-static int submit_page(struct lane *l, struct scan *k)
+static int submit_page(struct send_lane *l, struct scan *k)
 {
 	_cleanup_(store_group_freep) struct store_group *g = NULL;
 	int r = store_group_new(&g, store_pool_lane(l->sender->svc->writers, l->lane));
@@ -229,7 +229,7 @@ static int submit_page(struct lane *l, struct scan *k)
 	return r;
 }
 
-static void read_page(struct lane *l, uint64_t now)
+static void read_page(struct send_lane *l, uint64_t now)
 {
 	struct scan *k;
 
@@ -255,7 +255,7 @@ static void read_page(struct lane *l, uint64_t now)
 
 /* ---- looking --------------------------------------------------------------------------------------- */
 
-static void wait_for_next(struct lane *l, uint64_t now, uint64_t due)
+static void wait_for_next(struct send_lane *l, uint64_t now, uint64_t due)
 {
 	uint64_t at = due > now ? due : UINT64_MAX;
 
@@ -267,7 +267,7 @@ static void wait_for_next(struct lane *l, uint64_t now, uint64_t due)
 		loop_timer_set(l->timer, at > now ? at - now : 0);
 }
 
-void outlane_look(struct lane *l)
+void send_lane_look(struct send_lane *l)
 {
 	uint64_t now = clock_mono_ms(), due;
 
@@ -292,7 +292,7 @@ void sender_tell(struct sender *s, unsigned lane, const struct message_row *m)
 		.created_us = m->created_us,
 		.trace = m->trace,
 	};
-	struct lane *l = &s->lanes[lane];
+	struct send_lane *l = &s->lanes[lane];
 	struct out *out;
 
 	/* one that is not taken now is found by the next page */
@@ -303,7 +303,7 @@ void sender_tell(struct sender *s, unsigned lane, const struct message_row *m)
 /* ---- coming and going ------------------------------------------------------------------------------ */
 
 /* what was in hand: for the comparison under the same epoch, else forgotten */
-static void clear_away(struct lane *l, int64_t epoch)
+static void clear_away(struct send_lane *l, int64_t epoch)
 {
 	outbox_free(l->shelf);
 	l->shelf = NULL;
@@ -315,11 +315,11 @@ static void clear_away(struct lane *l, int64_t epoch)
 	}
 }
 
-void outlane_held(struct lane *l, int64_t epoch)
+void send_lane_held(struct send_lane *l, int64_t epoch)
 {
 	uint64_t now = clock_mono_ms();
 
-	outlane_lost(l);
+	send_lane_lost(l);
 	clear_away(l, epoch);
 	if (outbox_new(&l->box)) {
 		log_error("lane.no_memory", "lane=%u", l->lane); /* not loaded: the lane stands */
@@ -332,11 +332,11 @@ void outlane_held(struct lane *l, int64_t epoch)
 	l->scan_kind = 0;
 	l->scan_at_ms = now;
 	l->rescan_at_ms = now + l->sender->settings.rescan_ms;
-	outlane_look(l);
+	send_lane_look(l);
 }
 
 /* What flies goes on. What has not begun to leave then won't: flight.c asks who holds the lane. */
-void outlane_lost(struct lane *l)
+void send_lane_lost(struct send_lane *l)
 {
 	if (!l->held)
 		return;
@@ -351,9 +351,9 @@ void outlane_lost(struct lane *l)
 	sender_gauges(l->sender);
 }
 
-void outlane_fini(struct lane *l)
+void send_lane_fini(struct send_lane *l)
 {
-	outlane_lost(l);
+	send_lane_lost(l);
 	outbox_free(l->box);
 	outbox_free(l->shelf);
 	loop_timer_free(l->timer);

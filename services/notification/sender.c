@@ -61,7 +61,7 @@ static int check_url(const struct config *c)
 
 static void on_lane_time(void *ctx)
 {
-	outlane_look(ctx);
+	send_lane_look(ctx);
 }
 
 static void on_relay_time(void *ctx)
@@ -75,7 +75,7 @@ static int make_lanes(struct sender *s)
 	int r = 0;
 
 	for (unsigned i = 0; !r && i < LANE_MAX; i++) {
-		struct lane *l = &s->lanes[i];
+		struct send_lane *l = &s->lanes[i];
 
 		l->sender = s;
 		l->lane = i;
@@ -133,7 +133,7 @@ void sender_free(struct sender *s)
 	if (!s)
 		return;
 	FOREACH(l, s->lanes)
-		outlane_fini(l);
+		send_lane_fini(l);
 	smtp_free(s->smtp);
 	list_for_each(f, &s->flights, link)
 		flight_free(f);

@@ -12,7 +12,7 @@ struct sender_settings {
 	struct backoff message, relay;
 };
 
-struct lane {
+struct send_lane {
 	struct sender *sender;
 	unsigned lane;
 	bool held, loaded;
@@ -33,7 +33,7 @@ struct lane {
 struct flight {
 	struct list link;
 	struct sender *sender;
-	struct lane *lane;
+	struct send_lane *lane;
 	int64_t epoch;
 	struct out_key key;
 	int32_t attempt;
@@ -61,7 +61,7 @@ struct sender {
 	size_t reserved; /* picked by groups, not flying yet */
 	size_t memory; /* messages of all lanes */
 	bool draining;
-	struct lane lanes[LANE_MAX];
+	struct send_lane lanes[LANE_MAX];
 };
 
 #define SENDER_SERIES(s, id, ...) \
@@ -73,25 +73,25 @@ const char *kind_name(int32_t kind); /* for labels and logs */
 const char *attempt_state_name(Centraleta__V1__AttemptState s);
 
 /* scan.c */
-void outlane_held(struct lane *l, int64_t epoch);
-void outlane_lost(struct lane *l);
-void outlane_fini(struct lane *l);
-void outlane_look(struct lane *l); /* kicks and reads as needed, sets the timer */
-void outlane_forget(struct lane *l, struct out *out); /* out of memory; the store knows the rest */
-void lane_read_again(struct lane *l, uint64_t after_ms); /* all of it, page by page */
-size_t lane_memory_max(const struct lane *l);
+void send_lane_held(struct send_lane *l, int64_t epoch);
+void send_lane_lost(struct send_lane *l);
+void send_lane_fini(struct send_lane *l);
+void send_lane_look(struct send_lane *l); /* kicks and reads as needed, sets the timer */
+void send_lane_forget(struct send_lane *l, struct out *out); /* out of memory; the store knows the rest */
+void send_lane_read_again(struct send_lane *l, uint64_t after_ms); /* all of it, page by page */
+size_t send_lane_memory_max(const struct send_lane *l);
 
 /* step.c */
 extern const struct consumer_ops sender_chain_ops;
 
 /* flight.c */
 size_t sender_slots(const struct sender *s); /* mails that may start now */
-int flight_new(struct flight **ret, struct lane *l, const struct out *out, int32_t attempt,
+int flight_new(struct flight **ret, struct send_lane *l, const struct out *out, int32_t attempt,
 	       struct rendered *mail) _must_check_;
 void flight_free(struct flight *f);
 DEFINE_CLEANUP(struct flight *, flight_free)
 /* takes it; its end comes to the outbox, also when it can't even begin */
 void flight_launch(struct flight *f);
-void flights_of_lane_lost(struct lane *l);
+void flights_of_lane_lost(struct send_lane *l);
 void sender_look_at_starved(struct sender *s);
 void sender_gauges(struct sender *s);

@@ -35,7 +35,7 @@ struct step {
 
 struct plan {
 	struct sender *sender;
-	struct lane *lane;
+	struct send_lane *lane;
 	int64_t epoch;
 	size_t n, begins, ends;
 	bool written; /* its group has attempt rows */
@@ -43,14 +43,14 @@ struct plan {
 	struct step steps[];
 };
 
-static struct lane *lane_of(const struct plan *p)
+static struct send_lane *lane_of(const struct plan *p)
 {
 	return p->lane->held && p->lane->epoch == p->epoch ? p->lane : NULL;
 }
 
 static struct out *entry_of(const struct plan *p, const struct step *t, enum out_state state)
 {
-	struct lane *l = lane_of(p);
+	struct send_lane *l = lane_of(p);
 	struct out *out = l ? outbox_find(l->box, t->key) : NULL;
 
 	return out && out->state == state ? out : NULL;
@@ -114,7 +114,7 @@ static size_t share_of_slots(const struct sender *s)
 	return slots - slots / 2;
 }
 
-static struct plan *plan_new(struct lane *l, int64_t epoch)
+static struct plan *plan_new(struct send_lane *l, int64_t epoch)
 {
 	struct sender *s = l->sender;
 	size_t max = s->settings.batch_max, slots = share_of_slots(s);
@@ -477,7 +477,7 @@ static int read_first(struct batch *b, struct plan *p, bool unsure)
 static void take(void *ctx, struct batch *b)
 {
 	struct sender *s = ctx;
-	struct lane *l = &s->lanes[batch_lane(b)];
+	struct send_lane *l = &s->lanes[batch_lane(b)];
 	struct plan *p = l->held ? plan_new(l, batch_epoch(b)) : NULL;
 	bool unsure;
 
@@ -510,7 +510,7 @@ static void mark_stored(struct plan *p, const struct rows *rows)
 
 static void failed(struct plan *p, struct step *t, struct out *out)
 {
-	struct lane *l = p->lane;
+	struct send_lane *l = p->lane;
 	struct sender *s = p->sender;
 	uint64_t delay = out->at_once && t->attempt < AT_ONCE_MAX ? 0 : backoff_delay_ms(&s->settings.message, (unsigned)t->attempt,
 							    loop_random(s->svc->loop, 65536));
@@ -518,9 +518,9 @@ static void failed(struct plan *p, struct step *t, struct out *out)
 	out->attempt = t->attempt;
 	out->at_once = false;
 	/* what waits for long makes room for what is due */
-	if (delay > s->settings.poll_ms && outbox_count(l->box) >= lane_memory_max(l)) {
-		outlane_forget(l, out);
-		lane_read_again(l, delay);
+	if (delay > s->settings.poll_ms && outbox_count(l->box) >= send_lane_memory_max(l)) {
+		send_lane_forget(l, out);
+		send_lane_read_again(l, delay);
 		return;
 	}
 	outbox_wait(l->box, out, clock_mono_ms() + delay);
@@ -534,7 +534,7 @@ static void settle(struct plan *p, struct step *t, struct out *out)
 		return;
 	}
 	series_add(SENDER_SERIES(p->sender, M_MESSAGES, kind_name(t->key.kind), attempt_state_name(t->state)), 1);
-	outlane_forget(p->lane, out);
+	send_lane_forget(p->lane, out);
 }
 
 static void begin(struct plan *p, struct step *t, struct out *out)
@@ -577,7 +577,7 @@ static void committed(void *ctx, struct batch *b, const struct answer *answer, s
 	p->durable = true;
 	carry_out(p);
 	if (lane_of(p))
-		outlane_look(p->lane);
+		send_lane_look(p->lane);
 	sender_look_at_starved(s);
 }
 
@@ -586,7 +586,7 @@ static void held(void *ctx, struct consumer *c, unsigned lane, int64_t epoch)
 	struct sender *s = ctx;
 
 	(void)c;
-	outlane_held(&s->lanes[lane], epoch);
+	send_lane_held(&s->lanes[lane], epoch);
 }
 
 static void lost(void *ctx, struct consumer *c, unsigned lane)
@@ -594,7 +594,7 @@ static void lost(void *ctx, struct consumer *c, unsigned lane)
 	struct sender *s = ctx;
 
 	(void)c;
-	outlane_lost(&s->lanes[lane]);
+	send_lane_lost(&s->lanes[lane]);
 }
 
 const struct consumer_ops sender_chain_ops = {

@@ -143,7 +143,7 @@ TEST(destinations_wait_and_are_bounded)
 
 static struct out *add(struct outbox *o, int64_t seq, uint64_t due_ms)
 {
-	const struct out like = { .key = { seq, 1 }, .due_ms = due_ms };
+	const struct out like = { .key = { seq, 1 }, .due_ms = due_ms, .request = seq * 100 };
 	struct out *out;
 
 	ASSERT_OK(outbox_add(o, &like, &out));
@@ -212,5 +212,34 @@ TEST(a_message_goes_through_its_states)
 	ASSERT_EQ(outbox_count(o), 0);
 	ASSERT_EQ(outbox_under_way(o), 0);
 	ASSERT_FALSE(outbox_has_ended(o));
+	outbox_free(o);
+}
+
+TEST(messages_of_one_request_leave_in_order)
+{
+	struct outbox *o;
+	struct out *out[3], *got;
+
+	ASSERT_OK(outbox_new(&o));
+	for (int i = 0; i < 3; i++) { /* added newest first, as a page and a consumer may */
+		const struct out like = { .key = { 30 - 10 * i, 1 }, .request = 100, .due_ms = 1 };
+
+		ASSERT_OK(outbox_add(o, &like, &out[i]));
+	}
+	add(o, 99, 1);
+	got = outbox_pick(o, 5);
+	ASSERT_TRUE(got == out[2]); /* seq 10 */
+	outbox_fly(o, got);
+	got = outbox_pick(o, 5);
+	ASSERT_EQ(got->key.cause_seq, 99); /* another request is not held up */
+	ASSERT_NULL(outbox_pick(o, 5));
+	ASSERT_GT(outbox_next_ms(o), 5);
+	ASSERT_LT(outbox_next_ms(o), 1000);
+	outbox_remove(o, out[1]); /* from the middle of the siblings */
+	ASSERT_NULL(outbox_pick(o, 1000));
+	outbox_remove(o, out[2]);
+	ASSERT_TRUE(outbox_pick(o, 2000) == out[0]);
+	outbox_remove(o, out[0]);
+	ASSERT_EQ(outbox_count(o), 1);
 	outbox_free(o);
 }
