@@ -43,9 +43,9 @@ static struct smtp_options smtp_options_of(const struct config *c)
 {
 	return (struct smtp_options){
 		.url = config_str(c, "notification.smtp_url"),
-		.connections = (size_t)config_int(c, "notification.in_flight"),
 		.connect_ms = (unsigned)config_int(c, "notification.connect_ms"),
 		.transfer_ms = (unsigned)config_int(c, "notification.smtp_ms"),
+		.idle_ms = (unsigned)config_int(c, "notification.idle_ms"),
 	};
 }
 

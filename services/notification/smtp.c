@@ -1,111 +1,298 @@
 /*
  * smtp - mails to one mail server
  *
- * libcurl tells only its result code, and the same code (CURLE_SEND_ERROR) for a refused sender, a
- * refused recipient and a broken pipe. So the debug callback, which sees every command and reply,
- * keeps the stage and the newest reply code; the read callback, which is asked for the message only
- * behind a 354, marks the first byte.
+ * A connection is a libcurl handle of the kind CONNECT_ONLY: libcurl brings it to where EHLO is
+ * answered, then curl_easy_send() and curl_easy_recv() carry MAIL, RCPT, DATA and the message. An
+ * idle connection is listened to, so that a server that closes it is noticed before the next mail.
+ * After a refusal the connection is closed: refusals are rare, and a fresh one has no past.
  */
 #include "services/notification/smtp.h"
 
 #include <curl/curl.h>
 #include <errno.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/list.h"
+#include "services/notification/core_talk.h"
 
 struct smtp {
 	struct loop *loop;
-	struct loop_timer *timer;
+	struct loop_timer *timer; /* libcurl's */
+	struct loop_timer *idle_timer;
 	CURLM *multi;
 	struct smtp_options options; /* url is ours */
-	struct list transfers;
-	struct list idle; /* transfers whose handle is used again */
-	size_t idle_n;
+	struct list connections;
+	size_t n;
+};
+
+struct connection {
+	struct list link;
+	struct smtp *smtp;
+	CURL *easy;
+	curl_socket_t fd; /* while libcurl connects */
+	struct loop_io *io; /* NULL: libcurl still connects */
+	struct smtp_transfer *transfer; /* NULL: idle */
+	struct reply reply;
+	struct buf out; /* not sent yet */
+	unsigned mails; /* that were handed over */
+	uint64_t idle_since_ms;
 };
 
 struct smtp_transfer {
-	struct smtp *smtp;
-	struct list link;
-	CURL *easy;
-	struct curl_slist *to;
+	struct connection *connection;
+	struct loop_timer *timer;
+	char *from, *to;
 	struct buf mail;
-	size_t given;
-	bool quitting; /* QUIT was said: what is answered now concerns no mail */
 	struct smtp_end end;
-	char status[16]; /* enhanced status of the newest reply, "5.1.1" */
 	uint64_t started_us;
 	const struct smtp_ops *ops;
 	void *ctx;
 };
 
-struct smtp_socket {
-	struct smtp *smtp;
-	struct loop_io *io;
-	curl_socket_t fd;
-};
+/* ---- ends ---------------------------------------------------------------------------------------- */
 
-/* ---- what libcurl asks and tells ---------------------------------------------------------------- */
-
-static size_t on_read(char *to, size_t size, size_t n, void *ctx)
+static void transfer_free(struct smtp_transfer *t)
 {
-	struct smtp_transfer *t = ctx;
-	size_t len = MIN(size * n, t->mail.len - t->given);
+	if (!t)
+		return;
+	loop_timer_free(t->timer);
+	buf_fini(&t->mail);
+	free(t->from);
+	free(t->to);
+	free(t);
+}
 
-	if (t->end.stage < SMTP_BODY && !t->ops->may_begin(t->ctx)) {
+/* libcurl says QUIT by itself only where it did not come to EHLO, see on_debug() */
+static void connection_free(struct connection *c)
+{
+	struct smtp *s = c->smtp;
+	size_t sent;
+
+	if (c->io && !c->transfer)
+		(void)curl_easy_send(c->easy, "QUIT\r\n", 6, &sent); /* its answer interests nobody */
+	loop_io_free(c->io);
+	curl_multi_remove_handle(s->multi, c->easy);
+	curl_easy_cleanup(c->easy);
+	buf_fini(&c->out);
+	list_del(&c->link);
+	s->n--;
+	free(c);
+}
+
+static void rest(struct connection *c)
+{
+	c->transfer = NULL;
+	c->idle_since_ms = clock_mono_ms();
+	if (!loop_timer_armed(c->smtp->idle_timer))
+		loop_timer_set(c->smtp->idle_timer, c->smtp->options.idle_ms);
+}
+
+/* why: what broke, where the server said nothing */
+static void finish(struct smtp_transfer *t, const char *why)
+{
+	struct connection *c = t->connection;
+	const struct smtp_ops *ops = t->ops;
+	struct smtp_end end = t->end;
+	void *ctx = t->ctx;
+	double seconds = (double)(clock_mono_us() - t->started_us) / 1e6;
+	char detail[64];
+
+	if (end.withheld)
+		snprintf(detail, sizeof(detail), "withheld");
+	else if (end.complete || end.code >= 400)
+		snprintf(detail, sizeof(detail), "%s %d %.15s", smtp_stage_name(end.stage), end.code,
+			 c->reply.status);
+	else
+		snprintf(detail, sizeof(detail), "%s: %.48s", smtp_stage_name(end.stage), why);
+	if (end.complete)
+		rest(c);
+	else
+		connection_free(c);
+	transfer_free(t);
+	ops->ended(ctx, &end, detail, seconds);
+}
+
+/* the connection is of no more use */
+static void broken(struct connection *c, const char *why)
+{
+	if (c->transfer)
+		finish(c->transfer, why);
+	else
+		connection_free(c);
+}
+
+static void on_late(void *ctx)
+{
+	finish(ctx, "timeout");
+}
+
+static void on_idle_time(void *ctx)
+{
+	struct smtp *s = ctx;
+	struct connection *c;
+	uint64_t now = clock_mono_ms(), next = UINT64_MAX;
+
+	list_for_each(c, &s->connections, link) {
+		if (c->transfer || !c->io)
+			continue;
+		uint64_t at = c->idle_since_ms + s->options.idle_ms;
+
+		if (at <= now)
+			connection_free(c);
+		else
+			next = MIN(next, at);
+	}
+	if (next != UINT64_MAX)
+		loop_timer_set(s->idle_timer, next - now);
+}
+
+/* ---- the conversation ------------------------------------------------------------------------------ */
+
+/* false: the connection broke and is gone */
+static bool flush(struct connection *c)
+{
+	size_t sent = 0;
+	CURLcode r = CURLE_OK;
+
+	while (c->out.len && r == CURLE_OK) {
+		r = curl_easy_send(c->easy, c->out.data, c->out.len, &sent);
+		if (r == CURLE_OK)
+			buf_consume(&c->out, sent);
+	}
+	if (r == CURLE_OK || r == CURLE_AGAIN)
+		r = loop_io_want(c->io, LOOP_READ | (c->out.len ? LOOP_WRITE : 0)) ? CURLE_OUT_OF_MEMORY : CURLE_OK;
+	if (r != CURLE_OK)
+		broken(c, curl_easy_strerror(r));
+	return r == CURLE_OK;
+}
+
+static void command(struct smtp_transfer *t, enum smtp_stage stage)
+{
+	struct buf *out = &t->connection->out;
+
+	t->end.stage = stage;
+	t->end.code = 0;
+	if (stage == SMTP_MAIL)
+		buf_printf(out, "MAIL FROM:<%s>\r\n", t->from);
+	else if (stage == SMTP_RCPT)
+		buf_printf(out, "RCPT TO:<%s>\r\n", t->to);
+	else if (stage == SMTP_DATA)
+		buf_str(out, "DATA\r\n");
+	else
+		talk_message(out, t->mail.data, t->mail.len);
+}
+
+/* what follows a good answer */
+static bool go_on(struct smtp_transfer *t)
+{
+	struct connection *c = t->connection;
+
+	if (t->end.stage == SMTP_BODY) {
+		t->end.complete = true;
+		c->mails++;
+		finish(t, "");
+		return true;
+	}
+	if (t->end.stage == SMTP_DATA && !t->ops->may_begin(t->ctx)) {
 		t->end.withheld = true;
-		return CURL_READFUNC_ABORT;
+		finish(t, "");
+		return false;
 	}
-	t->end.stage = SMTP_BODY;
-	memcpy(to, t->mail.data + t->given, len);
-	t->given += len;
-	return len;
-}
-
-static void note_command(struct smtp_transfer *t, const char *line, size_t len)
-{
-	static const struct {
-		const char verb[5];
-		enum smtp_stage stage;
-	} verbs[] = {
-		{ "EHLO", SMTP_HELLO }, { "HELO", SMTP_HELLO }, { "STAR", SMTP_HELLO }, { "AUTH", SMTP_HELLO },
-		{ "MAIL", SMTP_MAIL },	{ "RCPT", SMTP_RCPT },	{ "DATA", SMTP_DATA },
-	};
-
-	if (len >= 4 && !memcmp(line, "QUIT", 4))
-		t->quitting = true;
-	FOREACH(v, verbs)
-		if (len >= 4 && !memcmp(line, v->verb, 4) && t->end.stage < SMTP_BODY)
-			t->end.stage = v->stage;
-}
-
-static bool is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static void note_reply(struct smtp_transfer *t, const char *line, size_t len)
-{
-	size_t n = 0;
-
-	if (t->quitting || len < 4 || !is_digit(line[0]) || !is_digit(line[1]) || !is_digit(line[2]) || line[3] != ' ')
-		return; /* not the last line of a reply */
-	t->end.code = (line[0] - '0') * 100 + (line[1] - '0') * 10 + (line[2] - '0');
-	while (4 + n < len && n < sizeof(t->status) - 1 && (is_digit(line[4 + n]) || line[4 + n] == '.')) {
-		t->status[n] = line[4 + n];
-		n++;
+	command(t, t->end.stage + 1);
+	if (buf_err(&c->out)) {
+		finish(t, "no memory");
+		return false;
 	}
-	t->status[n] = 0;
+	return flush(c);
 }
 
+/* false: the connection is gone */
+static bool answered(struct connection *c)
+{
+	struct smtp_transfer *t = c->transfer;
+	int good = t && t->end.stage == SMTP_DATA ? 3 : 2;
+
+	if (!t || c->out.len) { /* nobody had asked */
+		if (t && c->reply.code >= 400)
+			t->end.code = c->reply.code;
+		broken(c, "an answer to no question");
+		return false;
+	}
+	t->end.code = c->reply.code;
+	if (c->reply.code / 100 == good)
+		return go_on(t);
+	finish(t, "an unexpected answer");
+	return false;
+}
+
+/* false: the connection is gone */
+static bool hear(struct connection *c, const char *data, size_t len)
+{
+	while (len) {
+		size_t used = 0;
+		enum reply_result r = reply_read(&c->reply, data, len, &used);
+
+		if (r == REPLY_BAD) {
+			broken(c, "not an SMTP reply");
+			return false;
+		}
+		data += used;
+		len -= used;
+		if (r == REPLY_DONE && !answered(c))
+			return false;
+	}
+	return true;
+}
+
+static void on_talk(void *ctx, unsigned ready)
+{
+	struct connection *c = ctx;
+	char data[4096];
+	size_t n;
+
+	if (ready & LOOP_WRITE && !flush(c))
+		return;
+	for (;;) {
+		CURLcode r = curl_easy_recv(c->easy, data, sizeof(data), &n);
+
+		if (r == CURLE_AGAIN)
+			return;
+		if (r != CURLE_OK || !n) {
+			broken(c, r == CURLE_OK ? "closed by the server" : curl_easy_strerror(r));
+			return;
+		}
+		if (!hear(c, data, n))
+			return;
+	}
+}
+
+/* ---- connecting ------------------------------------------------------------------------------------ */
+
+static int on_socket_made(void *ctx, curl_socket_t fd, curlsocktype purpose _unused_)
+{
+	((struct connection *)ctx)->fd = fd;
+	return CURL_SOCKOPT_OK;
+}
+
+/* keeps stage and reply while libcurl speaks */
 static int on_debug(CURL *easy _unused_, curl_infotype type, char *data, size_t len, void *ctx)
 {
-	if (type == CURLINFO_HEADER_OUT)
-		note_command(ctx, data, len);
-	else if (type == CURLINFO_HEADER_IN)
-		note_reply(ctx, data, len);
+	struct connection *c = ctx;
+	struct smtp_transfer *t = c->transfer;
+	struct reply heard = { 0 };
+	size_t used;
+
+	if (type == CURLINFO_HEADER_OUT && len >= 4 && !memcmp(data, "QUIT", 4))
+		shutdown(c->fd, SHUT_RDWR); /* libcurl would wait for the answer in a blocking way */
+	else if (type == CURLINFO_HEADER_OUT && t)
+		t->end.stage = SMTP_HELLO;
+	if (type == CURLINFO_HEADER_IN && t && reply_read(&heard, data, len, &used) == REPLY_DONE) {
+		t->end.code = heard.code;
+		c->reply = heard;
+	}
 	return 0;
 }
 
@@ -114,61 +301,17 @@ static size_t on_write(char *data _unused_, size_t size, size_t n, void *ctx _un
 	return size * n; /* replies were noted already; libcurl's default prints them */
 }
 
-/* ---- ends ---------------------------------------------------------------------------------------- */
-
-static void describe(const struct smtp_transfer *t, CURLcode result, char *to, size_t size)
+static void connected(struct connection *c)
 {
-	if (t->end.withheld)
-		snprintf(to, size, "withheld");
-	else if (t->end.complete || t->end.code >= 400)
-		snprintf(to, size, "%s %d %s", smtp_stage_name(t->end.stage), t->end.code, t->status);
-	else
-		snprintf(to, size, "%s: %s", smtp_stage_name(t->end.stage), curl_easy_strerror(result));
-}
+	curl_socket_t fd = CURL_SOCKET_BAD;
 
-static void transfer_free(struct smtp_transfer *t)
-{
-	if (t->easy)
-		curl_easy_cleanup(t->easy);
-	curl_slist_free_all(t->to);
-	buf_fini(&t->mail);
-	free(t);
-}
-
-/* out of the multi; its handle waits for the next mail */
-static void retire(struct smtp_transfer *t)
-{
-	struct smtp *s = t->smtp;
-
-	curl_multi_remove_handle(s->multi, t->easy);
-	list_del(&t->link);
-	curl_slist_free_all(t->to);
-	t->to = NULL;
-	buf_fini(&t->mail);
-	if (s->idle_n >= s->options.connections) {
-		transfer_free(t);
+	curl_easy_getinfo(c->easy, CURLINFO_ACTIVESOCKET, &fd);
+	if (fd == CURL_SOCKET_BAD || loop_io_new(&c->io, c->smtp->loop, fd, on_talk, c)) {
+		broken(c, "no socket");
 		return;
 	}
-	list_add_head(&s->idle, &t->link);
-	s->idle_n++;
-}
-
-static void finish(struct smtp_transfer *t, CURLcode result)
-{
-	const struct smtp_ops *ops = t->ops;
-	void *ctx = t->ctx;
-	struct smtp_end end;
-	char detail[64];
-	long connects = 0;
-	double seconds = (double)(clock_mono_us() - t->started_us) / 1e6;
-
-	t->end.complete = result == CURLE_OK;
-	curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connects);
-	t->end.reused = !connects && t->end.stage > SMTP_CONNECT;
-	describe(t, result, detail, sizeof(detail));
-	end = t->end;
-	retire(t);
-	ops->ended(ctx, &end, detail, seconds);
+	command(c->transfer, SMTP_MAIL);
+	(void)flush(c);
 }
 
 static void collect(struct smtp *s)
@@ -177,25 +320,33 @@ static void collect(struct smtp *s)
 	int left;
 
 	while ((m = curl_multi_info_read(s->multi, &left))) {
-		struct smtp_transfer *t;
+		CURLcode result = m->data.result;
+		struct connection *c;
 
 		if (m->msg != CURLMSG_DONE)
 			continue;
-		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&t);
-		finish(t, m->data.result);
+		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&c);
+		if (result == CURLE_OK)
+			connected(c);
+		else
+			broken(c, curl_easy_strerror(result));
 	}
 }
 
-/* ---- sockets and time ----------------------------------------------------------------------------- */
+struct watch { /* a socket while libcurl connects */
+	struct smtp *smtp;
+	struct loop_io *io;
+	curl_socket_t fd;
+};
 
-static void on_ready(void *ctx, unsigned ready)
+static void on_connecting(void *ctx, unsigned ready)
 {
-	struct smtp_socket *k = ctx;
-	struct smtp *s = k->smtp;
+	struct watch *w = ctx;
+	struct smtp *s = w->smtp;
 	int flags = (ready & LOOP_READ ? CURL_CSELECT_IN : 0) | (ready & LOOP_WRITE ? CURL_CSELECT_OUT : 0);
 	int running;
 
-	curl_multi_socket_action(s->multi, k->fd, flags, &running); /* may free k */
+	curl_multi_socket_action(s->multi, w->fd, flags, &running); /* may free w */
 	collect(s);
 }
 
@@ -219,120 +370,142 @@ static int on_timer(CURLM *multi _unused_, long timeout_ms, void *ctx)
 	return 0;
 }
 
-static struct smtp_socket *watch(struct smtp *s, curl_socket_t fd)
+static struct watch *watch_new(struct smtp *s, curl_socket_t fd)
 {
-	struct smtp_socket *k = calloc(1, sizeof(*k));
+	struct watch *w = calloc(1, sizeof(*w));
 
-	if (!k)
+	if (!w)
 		return NULL;
-	k->smtp = s;
-	k->fd = fd;
-	if (loop_io_new(&k->io, s->loop, fd, on_ready, k) ||
-	    curl_multi_assign(s->multi, fd, k) != CURLM_OK) {
-		loop_io_free(k->io);
-		free(k);
+	w->smtp = s;
+	w->fd = fd;
+	if (loop_io_new(&w->io, s->loop, fd, on_connecting, w) ||
+	    curl_multi_assign(s->multi, fd, w) != CURLM_OK) {
+		loop_io_free(w->io);
+		free(w);
 		return NULL;
 	}
-	return k;
+	return w;
 }
 
 static int on_socket(CURL *easy _unused_, curl_socket_t fd, int what, void *ctx, void *socket_ctx)
 {
 	struct smtp *s = ctx;
-	struct smtp_socket *k = socket_ctx;
+	struct watch *w = socket_ctx;
 	unsigned want = (what & CURL_POLL_IN ? LOOP_READ : 0) | (what & CURL_POLL_OUT ? LOOP_WRITE : 0);
 
 	if (what == CURL_POLL_REMOVE) {
-		if (k)
-			loop_io_free(k->io);
-		free(k);
+		if (w)
+			loop_io_free(w->io);
+		free(w);
 		return 0;
 	}
-	if (!k)
-		k = watch(s, fd);
-	return k && !loop_io_want(k->io, want) ? 0 : -1;
+	if (!w)
+		w = watch_new(s, fd);
+	return w && !loop_io_want(w->io, want) ? 0 : -1;
 }
 
-/* ---- starting ------------------------------------------------------------------------------------- */
-
-static int make_handle(struct smtp *s, struct smtp_transfer **ret)
+static void set_up(struct connection *c)
 {
-	struct smtp_transfer *t = calloc(1, sizeof(*t));
+	const struct smtp_options *o = &c->smtp->options;
 
-	if (!t)
+	curl_easy_setopt(c->easy, CURLOPT_PRIVATE, c);
+	curl_easy_setopt(c->easy, CURLOPT_CONNECT_ONLY, 1L);
+	curl_easy_setopt(c->easy, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(c->easy, CURLOPT_PROTOCOLS_STR, "smtp,smtps");
+	curl_easy_setopt(c->easy, CURLOPT_PROXY, ""); /* none, whatever the environment says */
+	curl_easy_setopt(c->easy, CURLOPT_WRITEFUNCTION, on_write);
+	curl_easy_setopt(c->easy, CURLOPT_VERBOSE, 1L);
+	curl_easy_setopt(c->easy, CURLOPT_DEBUGFUNCTION, on_debug);
+	curl_easy_setopt(c->easy, CURLOPT_DEBUGDATA, c);
+	curl_easy_setopt(c->easy, CURLOPT_SOCKOPTFUNCTION, on_socket_made);
+	curl_easy_setopt(c->easy, CURLOPT_SOCKOPTDATA, c);
+	curl_easy_setopt(c->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)o->connect_ms);
+	curl_easy_setopt(c->easy, CURLOPT_TIMEOUT_MS, (long)o->connect_ms);
+}
+
+static int connection_new(struct connection **ret, struct smtp *s)
+{
+	struct connection *c = calloc(1, sizeof(*c));
+
+	if (!c)
 		return err_here(-ENOMEM);
-	t->smtp = s;
-	list_init(&t->link);
-	t->easy = curl_easy_init();
-	if (!t->easy) {
-		free(t);
+	c->easy = curl_easy_init();
+	if (!c->easy) {
+		free(c);
 		return err_here(-ENOMEM);
 	}
-	curl_easy_setopt(t->easy, CURLOPT_PRIVATE, t);
-	curl_easy_setopt(t->easy, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(t->easy, CURLOPT_PROTOCOLS_STR, "smtp,smtps");
-	curl_easy_setopt(t->easy, CURLOPT_PROXY, ""); /* none, whatever the environment says */
-	curl_easy_setopt(t->easy, CURLOPT_UPLOAD, 1L);
-	curl_easy_setopt(t->easy, CURLOPT_READFUNCTION, on_read);
-	curl_easy_setopt(t->easy, CURLOPT_READDATA, t);
-	curl_easy_setopt(t->easy, CURLOPT_WRITEFUNCTION, on_write);
-	curl_easy_setopt(t->easy, CURLOPT_VERBOSE, 1L);
-	curl_easy_setopt(t->easy, CURLOPT_DEBUGFUNCTION, on_debug);
-	curl_easy_setopt(t->easy, CURLOPT_DEBUGDATA, t);
-	curl_easy_setopt(t->easy, CURLOPT_MAXAGE_CONN, 20L); /* servers drop idle ones */
-	*ret = t;
-	return 0;
-}
-
-static int get_handle(struct smtp *s, struct smtp_transfer **ret)
-{
-	if (list_empty(&s->idle))
-		return make_handle(s, ret);
-	*ret = list_entry(s->idle.next, struct smtp_transfer, link);
-	list_del(&(*ret)->link);
-	s->idle_n--;
-	return 0;
-}
-
-static int aim(struct smtp_transfer *t, const char *from, const char *to)
-{
-	const struct smtp_options *o = &t->smtp->options;
-
-	t->to = curl_slist_append(NULL, to);
-	if (!t->to || curl_easy_setopt(t->easy, CURLOPT_URL, o->url) != CURLE_OK ||
-	    curl_easy_setopt(t->easy, CURLOPT_MAIL_FROM, from) != CURLE_OK ||
-	    curl_easy_setopt(t->easy, CURLOPT_MAIL_RCPT, t->to) != CURLE_OK)
+	c->smtp = s;
+	c->fd = CURL_SOCKET_BAD;
+	list_init(&c->link);
+	set_up(c);
+	if (curl_easy_setopt(c->easy, CURLOPT_URL, s->options.url) != CURLE_OK ||
+	    curl_multi_add_handle(s->multi, c->easy) != CURLM_OK) {
+		curl_easy_cleanup(c->easy);
+		free(c);
 		return err_here(-ENOMEM);
-	curl_easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)o->connect_ms);
-	curl_easy_setopt(t->easy, CURLOPT_TIMEOUT_MS, (long)o->transfer_ms);
+	}
+	list_add_tail(&s->connections, &c->link);
+	s->n++;
+	*ret = c;
 	return 0;
+}
+
+/* ---- a mail ---------------------------------------------------------------------------------------- */
+
+static struct connection *idle_one(struct smtp *s)
+{
+	struct connection *c;
+
+	list_for_each(c, &s->connections, link)
+		if (!c->transfer && c->io)
+			return c;
+	return NULL;
+}
+
+static int transfer_new(struct smtp_transfer **ret, struct smtp *s, const char *from, const char *to)
+{
+	struct smtp_transfer *t = calloc(1, sizeof(*t));
+	int r = t ? 0 : err_here(-ENOMEM);
+
+	if (!r)
+		r = loop_timer_new(&t->timer, s->loop, on_late, t);
+	if (!r && (!(t->from = strdup(from)) || !(t->to = strdup(to))))
+		r = err_here(-ENOMEM);
+	if (r)
+		transfer_free(t);
+	else
+		*ret = t;
+	return r;
 }
 
 int smtp_send(struct smtp *s, const char *from, const char *to, struct buf *mail,
 	      const struct smtp_ops *ops, void *ctx, struct smtp_transfer **ret)
 {
-	struct smtp_transfer *t = NULL;
-	int r = get_handle(s, &t);
+	struct connection *c = idle_one(s);
+	bool fresh = !c;
+	struct smtp_transfer *t;
+	int r = transfer_new(&t, s, from, to);
 
+	if (!r && fresh) {
+		r = connection_new(&c, s);
+		if (r)
+			transfer_free(t);
+	}
 	if (r)
 		return r;
-	r = aim(t, from, to);
-	if (!r && curl_multi_add_handle(s->multi, t->easy) != CURLM_OK)
-		r = err_here(-ENOMEM);
-	if (r) {
-		transfer_free(t);
-		return r;
-	}
 	t->mail = *mail;
 	*mail = BUF_INIT;
-	t->given = 0;
-	t->quitting = false;
-	t->end = (struct smtp_end){ 0 };
-	t->status[0] = 0;
 	t->started_us = clock_mono_us();
 	t->ops = ops;
 	t->ctx = ctx;
-	list_add_tail(&s->transfers, &t->link);
+	t->connection = c;
+	t->end.reused = c->mails > 0;
+	c->transfer = t;
+	loop_timer_set(t->timer, s->options.transfer_ms);
+	if (!fresh) { /* leaves on the loop's next turn; a failure is told there */
+		command(t, SMTP_MAIL);
+		loop_io_active(c->io, LOOP_WRITE);
+	}
 	*ret = t;
 	return 0;
 }
@@ -344,21 +517,30 @@ bool smtp_begun(const struct smtp_transfer *t)
 
 void smtp_cancel(struct smtp_transfer *t)
 {
-	retire(t);
+	connection_free(t->connection);
+	transfer_free(t);
 }
 
 /* ---- its life ------------------------------------------------------------------------------------- */
 
+size_t smtp_connections(const struct smtp *s)
+{
+	return s->n;
+}
+
 int smtp_configure(struct smtp *s, const struct smtp_options *o)
 {
 	char *url = strdup(o->url);
+	struct connection *c;
 
 	if (!url)
 		return err_here(-ENOMEM);
 	free((char *)s->options.url);
 	s->options = *o;
 	s->options.url = url;
-	curl_multi_setopt(s->multi, CURLMOPT_MAXCONNECTS, (long)o->connections);
+	list_for_each(c, &s->connections, link) /* perhaps another server is meant now */
+		if (!c->transfer)
+			connection_free(c);
 	return 0;
 }
 
@@ -370,14 +552,15 @@ int smtp_new(struct smtp **ret, struct loop *l, const struct smtp_options *o)
 	if (!s)
 		return err_here(-ENOMEM);
 	s->loop = l;
-	list_init(&s->transfers);
-	list_init(&s->idle);
+	list_init(&s->connections);
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return err_here(-ENOMEM);
 	s->multi = curl_multi_init();
 	if (!s->multi)
 		return err_here(-ENOMEM);
 	r = loop_timer_new(&s->timer, l, on_time, s);
+	if (!r)
+		r = loop_timer_new(&s->idle_timer, l, on_idle_time, s);
 	if (!r)
 		r = smtp_configure(s, o);
 	if (r)
@@ -392,19 +575,20 @@ int smtp_new(struct smtp **ret, struct loop *l, const struct smtp_options *o)
 
 void smtp_free(struct smtp *s)
 {
-	struct smtp_transfer *t;
+	struct connection *c;
 
 	if (!s)
 		return;
-	list_for_each(t, &s->transfers, link) {
-		curl_multi_remove_handle(s->multi, t->easy);
+	list_for_each(c, &s->connections, link) {
+		struct smtp_transfer *t = c->transfer;
+
+		connection_free(c);
 		transfer_free(t);
 	}
-	list_for_each(t, &s->idle, link)
-		transfer_free(t);
 	if (s->multi)
 		curl_multi_cleanup(s->multi); /* its sockets are given back through on_socket() */
 	loop_timer_free(s->timer);
+	loop_timer_free(s->idle_timer);
 	free((char *)s->options.url);
 	free(s);
 }

@@ -19,8 +19,10 @@ class Session(socketserver.StreamRequestHandler):
 	mail = 0  # the number of the mail under way
 
 	def say(self, stage, usual):
+		return self.do(self.server.peer.script(stage, self.mail) or usual)
+
+	def do(self, what):
 		peer = self.server.peer
-		what = peer.script(stage, self.mail) or usual
 		if what == "hang":
 			peer.hanging.set()
 			peer.released.wait()
@@ -60,9 +62,12 @@ class Session(socketserver.StreamRequestHandler):
 		while line and line != b".\r\n":
 			lines.append(line[1:] if line.startswith(b".") else line)
 			line = self.rfile.readline()
-		if line and not (peer.script("dot", self.mail) or "").startswith(("4", "5")):
+		if not line:
+			raise Die
+		what = peer.script("dot", self.mail) or "250 2.0.0 queued"
+		if not what.startswith(("4", "5")):
 			peer.accepted.append(email.message_from_bytes(b"".join(lines), policy=email.policy.default))
-		self.say("dot", "250 2.0.0 queued")
+		self.do(what)
 
 
 class Server(socketserver.ThreadingTCPServer):

@@ -30,6 +30,8 @@ struct peer {
 	char commands[2048];
 };
 
+#define HANGS "hangs" /* says nothing until the other side goes */
+
 static const char *const usual[P_STEPS] = {
 	"220 peer.test ESMTP\r\n", "250-peer.test\r\n250 SIZE 1000000\r\n", "250 2.1.0 Ok\r\n",
 	"250 2.1.5 Ok\r\n", "354 go on\r\n", "", "250 2.0.0 queued\r\n",
@@ -39,7 +41,13 @@ static const char *const usual[P_STEPS] = {
 static bool answer(const struct peer *p, FILE *f, enum peer_step step)
 {
 	const char *s = p->script.say[step] ? p->script.say[step] : usual[step];
+	char line[2048];
 
+	if (!strcmp(s, HANGS)) {
+		while (fgets(line, sizeof(line), f))
+			continue;
+		return false;
+	}
 	fputs(s, f);
 	fflush(f);
 	return *s;
@@ -169,8 +177,8 @@ static void with_peer(const struct script *script, struct waiter *w, struct peer
 	p->script = *script;
 	peer_start(p);
 	ASSERT_OK(loop_new(&w->loop));
-	const struct smtp_options o = { .url = p->url, .connections = 2, .connect_ms = 5000,
-					.transfer_ms = 10000 };
+	const struct smtp_options o = { .url = p->url, .connect_ms = 5000,
+					.transfer_ms = 10000, .idle_ms = 1000 };
 
 	ASSERT_OK(smtp_new(&s, w->loop, &o));
 	while (mails--)
@@ -274,11 +282,77 @@ TEST(withheld_at_the_last_moment)
 	ASSERT_EQ(p.body_len, 0);
 }
 
+static void on_tick(void *ctx)
+{
+	++*(unsigned *)ctx;
+}
+
+/* a server that says nothing costs its own transfer alone: the loop goes on, time ends it */
+TEST(silence_blocks_nobody)
+{
+	static const enum peer_step steps[] = { P_GREETING, P_EHLO, P_MAIL, P_RCPT, P_DATA, P_BODY };
+
+	FOREACH(step, steps) {
+		static struct peer p;
+		struct waiter w = { .allow = true };
+		struct loop_timer *timer;
+		unsigned ticks = 0;
+		struct smtp *s;
+
+		memset(&p, 0, sizeof(p));
+		p.script = (struct script){ .connections = 1 };
+		p.script.say[*step] = HANGS;
+		peer_start(&p);
+		ASSERT_OK(loop_new(&w.loop));
+		const struct smtp_options o = { .url = p.url, .connect_ms = 400, .transfer_ms = 400,
+						.idle_ms = 1000 };
+
+		ASSERT_OK(smtp_new(&s, w.loop, &o));
+		ASSERT_OK(loop_timer_new(&timer, w.loop, on_tick, &ticks));
+		loop_timer_set(timer, 200);
+		send_one(s, &w, "Subject: x\r\n\r\nx\r\n");
+		test_note("%s", w.detail);
+		ASSERT_EQ(ticks, 1);
+		ASSERT_EQ(core_verdict(&w.end, 1, 9).state, *step == P_BODY ? UNCERTAIN : FAILED);
+		ASSERT_EQ(smtp_connections(s), 0);
+		loop_timer_free(timer);
+		smtp_free(s);
+		loop_free(w.loop);
+		peer_end(&p);
+	}
+}
+
+TEST(an_idle_connection_is_given_up)
+{
+	static struct peer p;
+	struct waiter w = { .allow = true };
+	struct smtp *s;
+
+	memset(&p, 0, sizeof(p));
+	p.script = (struct script){ .connections = 2 };
+	peer_start(&p);
+	ASSERT_OK(loop_new(&w.loop));
+	const struct smtp_options o = { .url = p.url, .connect_ms = 2000, .transfer_ms = 4000, .idle_ms = 50 };
+
+	ASSERT_OK(smtp_new(&s, w.loop, &o));
+	send_one(s, &w, "Subject: x\r\n\r\nx\r\n");
+	ASSERT_EQ(smtp_connections(s), 1);
+	while (smtp_connections(s))
+		ASSERT_OK(loop_once(w.loop, 100));
+	send_one(s, &w, "Subject: x\r\n\r\nx\r\n");
+	ASSERT_FALSE(w.end.reused);
+	ASSERT_EQ(p.mails, 2);
+	smtp_free(s);
+	loop_free(w.loop);
+	peer_end(&p);
+	ASSERT_HAS(p.commands, "QUIT\r\n");
+}
+
 TEST(nobody_listens)
 {
 	struct waiter w = { .allow = true };
-	const struct smtp_options o = { .url = "smtp://127.0.0.1:1", .connections = 1, .connect_ms = 2000,
-					.transfer_ms = 4000 };
+	const struct smtp_options o = { .url = "smtp://127.0.0.1:1", .connect_ms = 2000,
+					.transfer_ms = 4000, .idle_ms = 1000 };
 	struct verdict v;
 	struct smtp *s;
 
@@ -296,8 +370,8 @@ TEST(nobody_listens)
 TEST(cancelled_or_left_behind_tells_nobody)
 {
 	struct waiter w = { .allow = true };
-	const struct smtp_options o = { .url = "smtp://127.0.0.1:1", .connections = 1, .connect_ms = 2000,
-					.transfer_ms = 4000 };
+	const struct smtp_options o = { .url = "smtp://127.0.0.1:1", .connect_ms = 2000,
+					.transfer_ms = 4000, .idle_ms = 1000 };
 	struct smtp_transfer *first, *second;
 	struct buf a = BUF_INIT, b = BUF_INIT;
 	struct smtp *s;

@@ -1,10 +1,11 @@
-/* covers core.c, core_backoff.c and core_outbox.c */
+/* covers core.c, core_backoff.c, core_outbox.c and core_talk.c */
 #include "services/notification/core.h"
 
 #include <errno.h>
 
 #include "services/notification/core_backoff.h"
 #include "services/notification/core_outbox.h"
+#include "services/notification/core_talk.h"
 #include "tests/lib/test.h"
 
 #define SENT CENTRALETA__V1__ATTEMPT_STATE__ATTEMPT_STATE_SENT
@@ -242,4 +243,67 @@ TEST(messages_of_one_request_leave_in_order)
 	outbox_remove(o, out[0]);
 	ASSERT_EQ(outbox_count(o), 1);
 	outbox_free(o);
+}
+
+/* ---- SMTP's bytes ----------------------------------------------------------------------------------- */
+
+TEST(replies_in_pieces_of_any_size)
+{
+	static const char text[] = "250-mail.test\r\n250-SIZE 1000\r\n250 2.1.0 Ok\r\n421 4.3.2 bye\n354\r\n";
+	static const struct { int code; const char *status; } want[] = { { 250, "2.1.0" }, { 421, "4.3.2" }, { 354, "" } };
+
+	for (size_t piece = 1; piece < sizeof(text); piece++) {
+		struct reply r = { 0 };
+		size_t n = 0, at = 0;
+
+		while (at < sizeof(text) - 1) {
+			size_t used, len = MIN(piece, sizeof(text) - 1 - at);
+			enum reply_result got = reply_read(&r, text + at, len, &used);
+
+			ASSERT_NE(got, REPLY_BAD);
+			at += used;
+			if (got != REPLY_DONE)
+				continue;
+			ASSERT_LT(n, ARRAY_SIZE(want));
+			ASSERT_EQ(r.code, want[n].code);
+			ASSERT_STR_EQ(r.status, want[n].status);
+			n++;
+		}
+		ASSERT_EQ(n, ARRAY_SIZE(want));
+	}
+}
+
+TEST(what_is_no_reply)
+{
+	static const char *const bad[] = { "hello\r\n", "25\r\n", "150 early\r\n", "650 x\r\n", "250x\r\n", "\r\n",
+					   "2a0 x\r\n" };
+	char endless[2000];
+	struct reply r = { 0 };
+	size_t used;
+
+	FOREACH(b, bad) {
+		r = (struct reply){ 0 };
+		ASSERT_EQ(reply_read(&r, *b, strlen(*b), &used), REPLY_BAD);
+	}
+	r = (struct reply){ 0 };
+	memset(endless, '2', sizeof(endless));
+	ASSERT_EQ(reply_read(&r, endless, sizeof(endless), &used), REPLY_BAD);
+	r = (struct reply){ 0 };
+	ASSERT_EQ(reply_read(&r, "250 \0\r\n", 7, &used), REPLY_BAD);
+}
+
+TEST(dots_are_doubled_and_the_end_is_told)
+{
+	static const struct { const char *mail, *want; } cases[] = {
+		{ "a\r\n", "a\r\n.\r\n" }, { "a", "a\r\n.\r\n" }, { ".\r\n..b\r\n", "..\r\n...b\r\n.\r\n" },
+		{ "a.\r\n.\r\nRSET\r\n", "a.\r\n..\r\nRSET\r\n.\r\n" }, { "", ".\r\n" },
+	};
+
+	FOREACH(c, cases) {
+		struct buf out = BUF_INIT;
+
+		talk_message(&out, c->mail, strlen(c->mail));
+		ASSERT_STR_EQ(out.data, c->want);
+		buf_fini(&out);
+	}
 }
