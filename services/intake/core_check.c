@@ -34,7 +34,7 @@ static const struct {
 	[FAULT_MISSING] = { "missing", TEXT_ERROR_MISSING },
 	[FAULT_UNKNOWN] = { "unknown", TEXT_ERROR_UNKNOWN },
 	[FAULT_TOO_LONG] = { "too_long", TEXT_ERROR_TOO_LONG },
-	[FAULT_TOO_MANY] = { "too_many", TEXT_ERROR_TOO_MANY },
+	[FAULT_TOO_MANY] = { "too_long", TEXT_ERROR_TOO_MANY },
 	[FAULT_ENCODING] = { "invalid", TEXT_ERROR_ENCODING },
 	[FAULT_CONTROL] = { "invalid", TEXT_ERROR_CONTROL },
 	[FAULT_NUMBER] = { "invalid", TEXT_ERROR_NUMBER },

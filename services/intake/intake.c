@@ -51,13 +51,25 @@ const char *intake_channel_name(int channel)
 	return channel >= 0 && (size_t)channel < ARRAY_SIZE(names) ? names[channel] : "other";
 }
 
+/*
+ * Any one connection will do: when a single lane's is being made anew, its submissions wait in its
+ * queue and the others go on.
+ */
+static bool store_there(const struct intake *in)
+{
+	for (unsigned lane = 0; lane < LANE_MAX; lane++)
+		if (store_ready(store_pool_lane(in->s->writers, lane)))
+			return true;
+	return false;
+}
+
 enum busy_cause intake_admit(const struct intake *in)
 {
 	if (in->draining)
 		return BUSY_DRAINING;
 	if (in->disk_full)
 		return BUSY_DISK;
-	if (!in->loaded || !store_pool_ready(in->s->writers))
+	if (!in->loaded || !store_there(in))
 		return BUSY_STORE;
 	if (writer_depth(in->writer) >= (size_t)config_int(in->s->config, "intake.queue_max"))
 		return BUSY_QUEUE;

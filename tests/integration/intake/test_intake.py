@@ -148,7 +148,7 @@ class Case(unittest.TestCase):
 		folder.chmod(0o755)
 		(folder / "gen").mkdir()
 		cls.events, cls.pb = modules(folder / "gen")
-		cls.stack = Stack(folder, BUILD, fsync=False, settings={"log.level": "debug",
+		cls.stack = Stack(folder, BUILD, fsync=False, settings={"log.level": os.environ.get("LEVEL", "debug"),
 			"intake.guess_address": 100000, "intake.guess_total": 100000})
 		cls.addClassCleanup(cls.leave)
 		cls.stack.start_store()

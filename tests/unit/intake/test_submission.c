@@ -101,7 +101,7 @@ TEST(bounds_the_number_of_attributes)
 	fixture_form(&s, form.data);
 	ASSERT_EQ(s.attributes_n, ATTRIBUTES_MAX);
 	ASSERT_FALSE(fixture_check(c, &s, &e, &k));
-	ASSERT_STR_EQ(fixture_codes(&e), "too_many:attribute");
+	ASSERT_STR_EQ(fixture_codes(&e), "too_long:attribute");
 	buf_fini(&form);
 	catalog_unref(c);
 }
