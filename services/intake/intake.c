@@ -91,7 +91,7 @@ int intake_submission(struct intake *in, struct submission *s, const struct inta
 		      struct field_errors *errors, enum busy_cause *ret_cause)
 {
 	_cleanup_(entry_freep) struct entry *e = NULL;
-	uint8_t unique[16];
+	uint8_t unique[16] = { 0 };
 	struct checked checked;
 	struct trace trace;
 	int r;
@@ -103,7 +103,8 @@ int intake_submission(struct intake *in, struct submission *s, const struct inta
 	if (!d->offer->town->lanes_n)
 		return INTAKE_E_BUSY; /* a town that is being made: it gets its lanes in a moment */
 	intake_trace(s->traceparent.s, s->traceparent.len, &trace);
-	randombytes_buf(unique, sizeof(unique));
+	if (!s->text[FIELD_KEY].len) /* a system call that a given key spares */
+		randombytes_buf(unique, sizeof(unique));
 	r = entry_new(&e, s, &checked, in->catalog, d->offer, d->door, unique, &trace, &in->scratch);
 	if (r) {
 		log_error_errno(r, "intake.entry");
