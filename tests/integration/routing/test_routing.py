@@ -8,6 +8,7 @@ import os
 import pathlib
 import random
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -228,6 +229,26 @@ class Requests(Town):
 		done = subprocess.run([EXPLAINED], capture_output=True, text=True,
 			env=dict(os.environ, CENTRALETA_TEST_DSN=self.stack.dsn("centraleta_admin")))
 		self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+	def test_the_command_explains(self):
+		e = self.received(service=1, place=(41.1, 2.1), values=[("SIZE", "large")])
+		self.append([e])
+		r = self.route(e[2])
+		self.assertEqual(r["rule"], "(1,3)")
+		said = self.stack.cli("route", "explain", e[2])
+		self.assertRegex(said, r"rule 1 .*the department is retired")
+		self.assertRegex(said, r"rule 2 .*another area")
+		self.assertRegex(said, r"rule 3 .*streets .*matches")
+		self.assertNotRegex(said, r"rule 4 ")
+
+	def test_metrics_are_well_formed(self):
+		promtool = shutil.which("promtool")
+		if not promtool:
+			self.skipTest("no promtool on this machine")
+		text = self.daemon.get("/metrics")[1]
+		self.assertIn("centraleta_routing_config_revision", text)
+		done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True)
+		self.assertEqual((done.returncode, done.stdout + done.stderr), (0, ""))
 
 	def check_lines(self):
 		"""Each department's stream is dense, and prev leads to the same topic's delivery before."""
