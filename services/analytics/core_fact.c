@@ -101,6 +101,19 @@ static int apply_routed(struct fact *f, bool *known, const struct event *e)
 	return *known ? 0 : 1;
 }
 
+static int apply_placed(struct fact *f, bool *known, const struct event *e)
+{
+	Centraleta__V1__RequestPlaced *b =
+		centraleta__v1__request_placed__unpack(NULL, e->body.len, e->body.data);
+
+	if (!b)
+		return -EINVAL;
+	if (*known)
+		f->area = b->area;
+	centraleta__v1__request_placed__free_unpacked(b, NULL);
+	return *known ? 0 : 1;
+}
+
 static int apply_changed(struct fact *f, bool *known, const struct event *e)
 {
 	Centraleta__V1__RequestChanged *b =
@@ -139,6 +152,8 @@ int fact_apply(struct fact *f, bool *known, const struct event *e)
 	case CENTRALETA__V1__EVENT_TYPE__EVENT_TYPE_REQUEST_ROUTED:
 	case CENTRALETA__V1__EVENT_TYPE__EVENT_TYPE_REQUEST_TRIAGED:
 		return apply_routed(f, known, e);
+	case CENTRALETA__V1__EVENT_TYPE__EVENT_TYPE_REQUEST_PLACED:
+		return apply_placed(f, known, e);
 	case CENTRALETA__V1__EVENT_TYPE__EVENT_TYPE_REQUEST_RESOLVED:
 	case CENTRALETA__V1__EVENT_TYPE__EVENT_TYPE_REQUEST_REFUSED:
 		return apply_changed(f, known, e);

@@ -454,7 +454,7 @@ int counting_start(struct analytics *a)
 	static struct consumer_ops ops = {
 		.name = "analytics",
 		.log = true,
-		.types = BIT(RECEIVED) | BIT(IMPORTED) | BIT(ROUTED) | BIT(TRIAGED) | BIT(RESOLVED) |
+		.types = BIT(RECEIVED) | BIT(IMPORTED) | BIT(ROUTED) | BIT(TRIAGED) | BIT(PLACED) | BIT(RESOLVED) |
 			 BIT(REFUSED) | BIT(SURVEY_ANSWERED),
 		.take = take,
 		.committed = committed,

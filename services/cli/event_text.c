@@ -20,6 +20,7 @@ static const struct {
 	{ CENTRALETA__V1__EVENT_TYPE__EVENT_TYPE_REQUEST_PROGRESSED, &centraleta__v1__request_changed__descriptor },
 	{ CENTRALETA__V1__EVENT_TYPE__EVENT_TYPE_REQUEST_RESOLVED, &centraleta__v1__request_changed__descriptor },
 	{ CENTRALETA__V1__EVENT_TYPE__EVENT_TYPE_REQUEST_REFUSED, &centraleta__v1__request_changed__descriptor },
+	{ CENTRALETA__V1__EVENT_TYPE__EVENT_TYPE_REQUEST_PLACED, &centraleta__v1__request_placed__descriptor },
 	{ CENTRALETA__V1__EVENT_TYPE__EVENT_TYPE_REQUEST_NOTIFIED, &centraleta__v1__request_notified__descriptor },
 	{ CENTRALETA__V1__EVENT_TYPE__EVENT_TYPE_REQUEST_UNDELIVERABLE, &centraleta__v1__request_notified__descriptor },
 	{ CENTRALETA__V1__EVENT_TYPE__EVENT_TYPE_REQUEST_SURVEY_SENT, &centraleta__v1__request_notified__descriptor },

@@ -145,6 +145,22 @@ static void append_event(const struct decision *d, struct batch *b)
 	batch_append(b, &e);
 }
 
+/* of a row of history: where it was, which only we know; it changes no state */
+static void append_placed(const struct decision *d, struct batch *b)
+{
+	Centraleta__V1__RequestPlaced m = CENTRALETA__V1__REQUEST_PLACED__INIT;
+	struct event e = d->event;
+	uint8_t body[BODY_MAX];
+
+	m.area = d->route.area;
+	e.body = (struct bytes){ body, centraleta__v1__request_placed__pack(&m, body) };
+	e.type = CENTRALETA__V1__EVENT_TYPE__EVENT_TYPE_REQUEST_PLACED;
+	e.type_version = 1;
+	e.key_version = 0;
+	e.actor = "routing";
+	batch_append(b, &e);
+}
+
 void work_write(const struct work *w, struct work_columns *c, struct batch *b)
 {
 	if (!w->n)
@@ -154,4 +170,6 @@ void work_write(const struct work *w, struct work_columns *c, struct batch *b)
 	for (size_t i = 0; i < w->n; i++)
 		if (w->decisions[i].route.kind != ROUTE_IMPORTED)
 			append_event(&w->decisions[i], b);
+		else if (w->decisions[i].route.area)
+			append_placed(&w->decisions[i], b);
 }
