@@ -1,8 +1,7 @@
 #!/usr/bin/python3
 """A department's end of dispatch.work: writes work down, then acknowledges it, and says how it goes.
 What stands in --out is not written twice, over any restart. Needs python3-zmq, python3-protobuf, protoc."""
-import argparse, heapq, json, pathlib, subprocess, sys, tempfile, time
-import zmq
+import argparse, heapq, json, pathlib, subprocess, sys, tempfile, time, zmq
 with tempfile.TemporaryDirectory() as made:  # from the .proto files to Python
 	proto = pathlib.Path(__file__).resolve().parents[2] / "proto"
 	subprocess.run(["protoc", f"-I{proto}", f"--python_out={made}", *proto.glob("centraleta/v1/*.proto")], check=True)
@@ -17,7 +16,7 @@ for name, text in (("key-file", "holds the department's key"), ("consumer", "a n
 for kind in (KINDS := ("accept", "progress", "resolve")):
 	p.add_argument(f"--{kind}-after", type=float, metavar="SECONDS", help="default: never")
 args = p.parse_args()
-seen, settled, due, sock, turn = set(), set(), [], None, 0
+seen, settled, waiting, due, sock, turn = set(), set(), {}, [], None, 0
 def plan(dseq, work_item, at):
 	seen.add(dseq)
 	for kind in (k for k in KINDS if getattr(args, f"{k}_after") is not None):
@@ -25,29 +24,31 @@ def plan(dseq, work_item, at):
 			outcome="OUTCOME_DONE" if kind == "resolve" else None)
 		heapq.heappush(due, (at + getattr(args, f"{kind}_after"), u.kind, work_item, u))
 
-def say(**frame):
-	sock.send(pb.DepartmentFrame(**frame).SerializeToString())
+def say(**frame):  # returns when
+	return sock.send(pb.DepartmentFrame(**frame).SerializeToString()) or time.time()
 
 def connect(step):
-	global sock, turn, heard, said, beat
+	global sock, turn, heard, said, beat, window
 	sock and sock.close(linger=0)
-	sock, turn, heard, said, beat = zmq.Context.instance().socket(zmq.DEALER), turn + step, time.time(), 0, 2
+	sock, turn, heard = zmq.Context.instance().socket(zmq.DEALER), turn + step, time.time()
+	said, beat, window = 0, 2, 0
 	sock.connect(args.endpoint[turn % len(args.endpoint)])
 	say(hello=pb.Hello(api_key=open(args.key_file).read().strip(), consumer=args.consumer))
 
 def take(f):  # one frame that isn't Work
-	global beat
+	global beat, window
 	if f.HasField("welcome"):
-		beat = f.welcome.heartbeat_ms / 1000
+		beat, window = f.welcome.heartbeat_ms / 1000, f.welcome.updates_max
 		say(credit=pb.Credit(more=f.welcome.credit_max))
-	elif f.HasField("update_stored") and f.update_stored.update_id not in settled:
-		settled.add(f.update_stored.update_id)
+		for u in waiting.values():  # in the same order as before
+			say(update=u)
+	elif f.HasField("update_stored") and waiting.pop(f.update_stored.update_id, None):
 		print(json.dumps({"update_id": f.update_stored.update_id, "time": time.time()}), file=out, flush=True)
 	elif f.HasField("refused"):
 		print(f.refused.code, f.refused.reason, f.refused.update_id, file=sys.stderr, flush=True)
 		if f.refused.update_id and not f.refused.retry_after_ms:  # saying it again won't help
-			settled.add(f.refused.update_id)
-		elif f.refused.final or f.refused.code == "not_hello":
+			waiting.pop(f.refused.update_id, None)
+		elif f.refused.final or f.refused.retry_after_ms or f.refused.code == "not_hello":
 			time.sleep(f.refused.retry_after_ms / 1000 or 0.2)
 			connect(f.refused.final)
 	elif f.HasField("fenced"):
@@ -63,17 +64,16 @@ while True:
 		f, heard = pb.DispatchFrame.FromString(sock.recv()), now
 		work.append(f.work) if f.HasField("work") else take(f)
 	for w in (w for w in work if w.dseq not in seen):
-		row = {k: getattr(w, k) for k in ("dseq", "work_item", "service_request_id", "topic")}
-		print(json.dumps(row | {"time": now}), file=out, flush=True)
+		row = {k: getattr(w, k) for k in ("dseq", "work_item", "service_request_id", "topic")} | {"time": now}
+		print(json.dumps(row), file=out, flush=True)
 		plan(w.dseq, w.work_item, now)
 	if work:  # written down first, acknowledged then
 		say(ack=pb.Ack(generation=work[0].generation, ranges=[pb.DseqRange(first=w.dseq, last=w.dseq) for w in work]))
 		say(credit=pb.Credit(more=len(work)))
-	while due and due[0][0] <= now and (u := heapq.heappop(due)[3]):
+	while due and due[0][0] <= now and len(waiting) < window:
+		u = heapq.heappop(due)[3]
 		if u.update_id not in settled:
-			heapq.heappush(due, (now + 5, u.kind, u.work_item, u))  # again, if no answer comes
+			waiting[u.update_id] = u
 			say(update=u)
-	if now - said > beat:
-		said = now
-		say(ping=pb.DepartmentPing())
+	said = say(ping=pb.DepartmentPing()) if now - said > beat else said
 	connect(1) if now - heard > 3 * beat else None

@@ -525,7 +525,9 @@ static void settle_name(struct dispatch *d, struct taken *t, int64_t step)
 	if (t->n_pending && n->peer && n->peer->state == PEER_LIVE)
 		say_ack_stored(d, t);
 	n->n_pending -= t->n_pending;
-	memmove(n->pending, n->pending + t->n_pending, n->n_pending * sizeof(*n->pending));
+	if (n->n_pending)
+		memmove(n->pending, n->pending + t->n_pending,
+			n->n_pending * sizeof(*n->pending));
 	follow_dept(n->dept);
 }
 

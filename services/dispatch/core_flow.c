@@ -42,9 +42,9 @@ void flow_replay(struct flow *f, int64_t from)
 	f->cursor = MIN(f->cursor, from - 1);
 }
 
-bool flow_open(const struct flow *f)
+int flow_room(const struct flow *f)
 {
-	return f->credit > 0 && f->n < f->limit;
+	return MIN(f->credit, (int)(f->limit - f->n));
 }
 
 enum flow_step flow_next(const struct flow *f, const struct ack_set *acked, int64_t dseq)

@@ -30,8 +30,12 @@ void flow_restart(struct flow *f, const struct ack_set *acked);
 void flow_credit(struct flow *f, int more); /* more >= 0; capped at limit */
 void flow_replay(struct flow *f, int64_t from);
 
-/* may another one be sent? */
-bool flow_open(const struct flow *f);
+/* how many may be sent now */
+int flow_room(const struct flow *f);
+static inline bool flow_open(const struct flow *f)
+{
+	return flow_room(f) > 0;
+}
 
 enum flow_step {
 	FLOW_SEND,

@@ -265,14 +265,14 @@ static struct name *next_waiting(struct dept *t, int *ret_limit)
 	list_for_each (n, &t->names, in_dept) {
 		if (!name_waits(n, now_ms))
 			continue;
-		limit = n->services ? PAGE_MAX : MAX(limit, MIN(n->flow.credit, (int)PAGE_MAX));
+		limit = n->services ? PAGE_MAX : MAX(limit, flow_room(&n->flow));
 		first = first ? first : n;
 	}
 	if (first) {
 		list_del(&first->in_dept);
 		list_add_tail(&t->names, &first->in_dept);
 	}
-	*ret_limit = limit;
+	*ret_limit = MIN(limit, (int)PAGE_MAX);
 	return first;
 }
 

@@ -154,6 +154,7 @@ static void welcome(struct dispatch *d, struct peer *p, struct dept *t)
 	w.position = p->name->acked.low;
 	w.heartbeat_ms = (int32_t)d->limits.heartbeat_ms;
 	w.credit_max = (int32_t)d->limits.credit_max;
+	w.updates_max = (int32_t)d->limits.updates_max;
 	w.jurisdiction_id = (char *)(e ? e->jurisdiction_id : "");
 	w.department = (char *)(e ? e->slug : "");
 	f.frame_case = CENTRALETA__V1__DISPATCH_FRAME__FRAME_WELCOME;
