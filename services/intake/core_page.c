@@ -39,7 +39,7 @@ const char page_style[] =
 	".note{display:block;margin:.25rem 0 0;padding:.5rem .75rem;background:var(--tint);"
 	"border-radius:.5rem}\n"
 	".problem{padding:.75rem 1rem;border:2px solid #b42318;border-radius:.5rem}\n"
-	"label,legend{font-weight:600}\nfieldset{border:0;margin:0 0 1.25rem;padding:0}\n"
+	"label,legend{font-weight:600}legend{padding:0}\nfieldset{border:0;margin:0 0 1.25rem;padding:0}\n"
 	".scale{display:flex;flex-wrap:wrap;gap:.4rem;margin:.5rem 0}\n"
 	".scale label{display:flex;flex-direction:column;align-items:center;min-width:2.9rem;"
 	"padding:.5rem .25rem;border:1px solid var(--line);border-radius:.5rem;font-weight:400}\n"
@@ -140,18 +140,17 @@ static void where(struct buf *out, enum lang l, const struct public_row *row)
 {
 	char lat[24], lng[24];
 
-	if (row->address && *row->address)
+	if (row->address && *row->address) {
 		fact(out, l, TEXT_PAGE_REQUEST_WHERE, row->address);
-	else if (!row->has_place && row->address_id && *row->address_id)
+	} else if (row->has_place) {
+		snprintf(lat, sizeof(lat), "%.5f", row->lat);
+		snprintf(lng, sizeof(lng), "%.5f", row->lng);
+		buf_printf(out, "<dt>%s</dt><dd>", text_get(l, TEXT_PAGE_REQUEST_WHERE));
+		text_fill_html(out, l, TEXT_PAGE_REQUEST_PLACE, lat, lng);
+		buf_str(out, "</dd>\n");
+	} else if (row->address_id && *row->address_id) {
 		fact(out, l, TEXT_PAGE_REQUEST_WHERE, row->address_id);
-	if (!row->has_place)
-		return;
-	snprintf(lat, sizeof(lat), "%.5f", row->lat);
-	snprintf(lng, sizeof(lng), "%.5f", row->lng);
-	buf_printf(out, "<dt>%s</dt><dd>",
-		   row->address && *row->address ? "" : text_get(l, TEXT_PAGE_REQUEST_WHERE));
-	text_fill_html(out, l, TEXT_PAGE_REQUEST_PLACE, lat, lng);
-	buf_str(out, "</dd>\n");
+	}
 }
 
 static void promised(struct buf *out, enum lang l, const struct page_request *p)
@@ -182,7 +181,11 @@ static void facts(struct buf *out, enum lang l, const struct catalog *c, const s
 	     text_get(l, render_state_text(p->row->state, p->row->outcome)));
 	fact(out, l, TEXT_PAGE_REQUEST_WHAT, o ? o->name : "–");
 	where(out, l, p->row);
-	fact(out, l, TEXT_PAGE_REQUEST_WHO, d ? d->name : "–");
+	fact(out, l,
+	     p->row->state == CENTRALETA__V1__REQUEST_STATE__REQUEST_STATE_CLOSED
+		     ? TEXT_PAGE_REQUEST_WHO_CLOSED
+		     : TEXT_PAGE_REQUEST_WHO,
+	     d ? d->name : "–");
 	promised(out, l, p);
 	fact(out, l, TEXT_PAGE_REQUEST_NUMBER, id);
 	buf_str(out, "</dl>\n");

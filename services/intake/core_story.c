@@ -38,7 +38,8 @@ static int add_received(struct story *s, struct bytes body)
 	return 0;
 }
 
-static int add_imported(struct story *s, const struct catalog *c, int64_t seq, struct bytes body)
+/* of the past: nobody is asked how it went */
+static int add_imported(struct story *s, const struct catalog *c, struct bytes body)
 {
 	Centraleta__V1__RequestImported *m =
 		centraleta__v1__request_imported__unpack(NULL, body.len, body.data);
@@ -50,11 +51,9 @@ static int add_imported(struct story *s, const struct catalog *c, int64_t seq, s
 	add(s, m->requested_at_us, TEXT_PAGE_STORY_RECEIVED, NULL);
 	add(s, m->requested_at_us, TEXT_PAGE_STORY_IMPORTED, NULL);
 	add(s, m->requested_at_us, TEXT_PAGE_STORY_ROUTED, who);
-	if (m->state == CLOSED) {
+	if (m->state == CLOSED)
 		add(s, m->closed_at_us, TEXT_PAGE_STORY_RESOLVED, who)->outcome =
 			render_state_text(CLOSED, (int)m->outcome);
-		s->closing_seq = seq;
-	}
 	centraleta__v1__request_imported__free_unpacked(m, NULL);
 	return 0;
 }
@@ -116,7 +115,7 @@ int story_event(struct story *s, const struct catalog *c, int type, int64_t seq,
 	case TYPE(RECEIVED):
 		return add_received(s, body);
 	case TYPE(IMPORTED):
-		return add_imported(s, c, seq, body);
+		return add_imported(s, c, body);
 	case TYPE(ROUTED):
 	case TYPE(TRIAGED):
 		return add_routed(s, c, type, at_us, body);

@@ -21,7 +21,7 @@ struct story_step {
 struct story {
 	struct story_step steps[STORY_MAX];
 	size_t n;
-	int64_t closing_seq; /* of the newest closing; 0: not closed now */
+	int64_t closing_seq; /* of the newest closing; 0: not closed now, or history */
 	bool answered; /* the survey was, for this closing */
 };
 

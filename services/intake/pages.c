@@ -28,14 +28,21 @@ void pages_reply(struct intake *in, struct http_request *r, int status, const st
 		http_reply(r, status, "text/html; charset=utf-8", body->data, body->len);
 }
 
-enum lang pages_lang(const struct http_request *r, const struct http_form *query)
+enum lang pages_lang(const struct http_request *r, const struct http_form *query, bool *asked)
 {
 	const struct http_pair *p = query ? http_form_get(query, "lang") : NULL;
+	const char *accept = http_header(r, "Accept-Language");
 	enum lang l;
+	bool named = p && lang_parse(p->value, p->value_len, &l);
 
-	if (p && lang_parse(p->value, p->value_len, &l))
-		return l;
-	return lang_accept(http_header(r, "Accept-Language"), LANG_EN);
+	if (!named) {
+		l = lang_accept(accept, LANG_EN);
+		/* what doesn't hang on the fallback was named */
+		named = l != LANG_EN || lang_accept(accept, LANG_CA) == LANG_EN;
+	}
+	if (asked)
+		*asked = named;
+	return l;
 }
 
 static void message(struct intake *in, struct http_request *r, enum lang l, int status,
@@ -227,6 +234,8 @@ static void code_came(void *ctx, enum busy_cause busy, const struct answer *a)
 		count_guess(on->in, "right");
 		on->request = rows_int(a->rows[0], 0, 0);
 		on->town = (int32_t)rows_int(a->rows[0], 0, 1);
+		if (!on->lang_asked)
+			on->lang = catalog_town(on->catalog, on->town)->language;
 		reads_story(on->in->reads, on->town, (unsigned)id_lane(on->request),
 			    on->request, story_came, on);
 		return;
@@ -257,12 +266,14 @@ static void read_answer(struct exchange *x)
 	http_form_fini(&form);
 }
 
-static void look_up(struct intake *in, struct http_request *r, enum lang l, const char *text,
-		    size_t len, bool is_survey)
+static void look_up(struct intake *in, struct http_request *r, const struct http_form *query,
+		    const struct buf *text, bool is_survey)
 {
 	uint8_t hash[CODE_HASH_LEN];
 	struct exchange *x;
 	unsigned lane;
+	bool asked;
+	enum lang l = pages_lang(r, query, &asked);
 
 	if (!guess_allowed(in->guess, http_peer(r), clock_mono_ms())) {
 		count_guess(in, "limited");
@@ -273,12 +284,13 @@ static void look_up(struct intake *in, struct http_request *r, enum lang l, cons
 		busy_page(in, r, l);
 		return;
 	}
-	if (!code_parse(text, len, x->code, &lane)) {
+	if (!code_parse(text->data ? text->data : "", text->len, x->code, &lane)) {
 		exchange_free(x);
 		wrong_code(in, r, l);
 		return;
 	}
 	x->lang = l;
+	x->lang_asked = asked;
 	x->survey = is_survey;
 	x->posting = is_survey && http_method(r) == HTTP_POST;
 	if (x->posting)
@@ -307,7 +319,8 @@ static void answer_ask(struct intake *in, struct http_request *r, enum lang l,
 	}
 }
 
-static void answer_code(struct intake *in, struct http_request *r, enum lang l, const char *path)
+static void answer_code(struct intake *in, struct http_request *r, enum lang l, const char *path,
+			const struct http_form *query)
 {
 	static const char end[] = "/survey";
 	size_t n = strlen(path), tail = sizeof(end) - 1;
@@ -322,7 +335,7 @@ static void answer_code(struct intake *in, struct http_request *r, enum lang l, 
 	} else if (n > 60 || !http_decode(path, n, false, &code) || buf_err(&code)) {
 		wrong_code(in, r, l);
 	} else {
-		look_up(in, r, l, code.data ? code.data : "", code.len, is_survey);
+		look_up(in, r, query, &code, is_survey);
 	}
 	buf_fini(&code);
 }
@@ -359,7 +372,7 @@ static void dispatch(struct intake *in, struct http_request *r, enum lang l,
 	else if (!strcmp(path, "/r") || !strcmp(path, "/r/"))
 		answer_ask(in, r, l, query);
 	else if (!strncmp(path, "/r/", 3))
-		answer_code(in, r, l, path + 3);
+		answer_code(in, r, l, path + 3, query);
 	else
 		message(in, r, l, 404, TEXT_PAGE_ERROR_TITLE, TEXT_PAGE_ERROR_MISSING, NULL);
 }
@@ -370,9 +383,9 @@ void pages_handle(struct intake *in, struct http_request *r)
 	const char *q = http_query(r);
 
 	if (http_form_parse(&query, q, strlen(q), FORM_PAIRS))
-		message(in, r, pages_lang(r, NULL), 400, TEXT_PAGE_ERROR_TITLE,
+		message(in, r, pages_lang(r, NULL, NULL), 400, TEXT_PAGE_ERROR_TITLE,
 			TEXT_PAGE_ERROR_WRONG, NULL);
 	else
-		dispatch(in, r, pages_lang(r, &query), &query);
+		dispatch(in, r, pages_lang(r, &query, NULL), &query);
 	http_form_fini(&query);
 }

@@ -108,7 +108,7 @@ static void refuse_busy(struct intake *in, struct http_request *r, enum busy_cau
 		struct buf *out = web_buf(in->web);
 
 		web_retry_after(in, r);
-		page_message(out, pages_lang(r, NULL), TEXT_PAGE_ERROR_TITLE, TEXT_PAGE_ERROR_BUSY,
+		page_message(out, pages_lang(r, NULL, NULL), TEXT_PAGE_ERROR_TITLE, TEXT_PAGE_ERROR_BUSY,
 			     NULL);
 		pages_reply(in, r, 503, out);
 		return;

@@ -45,6 +45,7 @@ struct exchange {
 	int32_t town;
 	enum format format;
 	enum lang lang;
+	bool lang_asked; /* by the address or the browser; else the town's */
 	bool extensions;
 	struct http_form query; /* of GET requests: for the links to other pages */
 	int64_t page, page_size;
@@ -78,4 +79,5 @@ bool open311_posts(const char *path);
 /* pages.c */
 void pages_handle(struct intake *in, struct http_request *r);
 void pages_reply(struct intake *in, struct http_request *r, int status, const struct buf *body);
-enum lang pages_lang(const struct http_request *r, const struct http_form *query);
+/* asked: NULL or whether the address or the browser named one of ours */
+enum lang pages_lang(const struct http_request *r, const struct http_form *query, bool *asked);
