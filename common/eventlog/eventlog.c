@@ -352,7 +352,8 @@ bool consumer_holds(const struct consumer *c, unsigned lane)
 {
 	const struct lane *l = &c->lanes[lane];
 
-	return l->loaded && !l->gone && !l->leave;
+	/* one that finishes what it began holds the lane until it has */
+	return l->loaded && !l->gone && (!l->leave || c->ops->may_leave);
 }
 
 int64_t consumer_epoch(const struct consumer *c, unsigned lane)

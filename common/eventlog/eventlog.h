@@ -94,6 +94,12 @@ struct consumer_ops {
 	void (*held)(void *ctx, struct consumer *c, unsigned lane, int64_t epoch);
 	void (*lost)(void *ctx, struct consumer *c, unsigned lane); /* forget it; may be NULL */
 	/*
+	 * The lane is to be given back, for another member's share or at a drain: is all of its work
+	 * that has begun stored? Begin none after it was asked. Asked again, at the latest after
+	 * 100 ms, while false. NULL: always. What another has taken is lost without being asked.
+	 */
+	bool (*may_leave)(void *ctx, struct consumer *c, unsigned lane);
+	/*
 	 * Decide. Events are in order; n = 0 after a kick. Must end, now or later from the loop,
 	 * in exactly one of batch_commit(), batch_retry(). May be called again with the same or
 	 * with fewer events (conflict, a lost connection, a bad event that is being searched), so

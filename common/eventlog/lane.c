@@ -16,7 +16,7 @@
 #include "common/base/err.h"
 #include "common/eventlog/internal.h"
 
-enum { NOT_READY_MS = 100, CONFLICT_MS = 10 };
+enum { NOT_READY_MS = 100, CONFLICT_MS = 10, LEAVE_MS = 100 };
 
 static void open_lane(struct lane *l);
 
@@ -64,11 +64,21 @@ void lane_idle(struct lane *l)
 	lane_wake(l);
 }
 
+/* it is to be closed, and its consumer has nothing under way */
+static bool may_close(struct lane *l)
+{
+	const struct consumer *c = l->consumer;
+
+	if (l->gone || !l->leave || !l->loaded || !c->ops->may_leave)
+		return l->gone || l->leave;
+	return c->ops->may_leave(c->ctx, l->consumer, l->index);
+}
+
 void lane_pause(struct lane *l, unsigned ms, bool reopen)
 {
 	l->reopen |= reopen;
 	l->state = LANE_PAUSED;
-	loop_timer_set(l->timer, l->leave || l->gone ? 0 : ms);
+	loop_timer_set(l->timer, may_close(l) ? 0 : ms);
 }
 
 static void back_off(struct lane *l, bool reopen)
@@ -187,7 +197,7 @@ static void on_opened(void *ctx, const struct answer *a)
 {
 	struct lane *l = ctx;
 
-	if (l->leave || l->gone)
+	if (may_close(l))
 		lane_idle(l);
 	else if (a->verdict == STORE_BUG || a->verdict == STORE_DATA)
 		lane_stop(l, "open", a->sqlstate);
@@ -252,8 +262,12 @@ static void close_lane(struct lane *l)
 
 static void close_soon(struct lane *l)
 {
-	if (l->state == LANE_IDLE || l->state == LANE_PAUSED)
+	if (l->state != LANE_IDLE && l->state != LANE_PAUSED)
+		return;
+	if (may_close(l))
 		close_lane(l);
+	else
+		lane_wake(l); /* look() asks again */
 }
 
 void lane_give_back(struct lane *l)
@@ -439,6 +453,8 @@ static void wait_more(struct lane *l, uint64_t now, bool gap)
 	} else {
 		l->gap_until_ms = 0;
 	}
+	if (l->leave)
+		at = at ? MIN(at, now + LEAVE_MS) : now + LEAVE_MS;
 	if (at)
 		loop_timer_set(l->timer, at > now ? at - now : 0);
 }
@@ -501,7 +517,7 @@ static void act(struct lane *l)
 
 static void look(struct lane *l)
 {
-	if (l->gone || l->leave)
+	if (may_close(l))
 		close_lane(l);
 	else if (!store_ready(lane_store(l)))
 		lane_pause(l, jitter_ms(NOT_READY_MS, log_random(l->consumer->log)), false);

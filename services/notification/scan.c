@@ -274,7 +274,7 @@ void send_lane_look(struct send_lane *l)
 	if (!l->held)
 		return;
 	due = outbox_next_ms(l->box);
-	l->starved = due <= now && !sender_slots(l->sender);
+	l->starved = due <= now && (l->leave_by_ms || !sender_slots(l->sender));
 	if (l->loaded && (outbox_has_ended(l->box) || (due <= now && !l->starved)))
 		consumer_kick(l->sender->chain, l->lane);
 	if (!l->scan && now >= l->scan_at_ms)
@@ -327,6 +327,7 @@ void send_lane_held(struct send_lane *l, int64_t epoch)
 	}
 	l->held = true;
 	l->loaded = false;
+	l->leave_by_ms = 0;
 	l->epoch = epoch;
 	l->scan_seq = 0;
 	l->scan_kind = 0;
@@ -349,6 +350,18 @@ void send_lane_lost(struct send_lane *l)
 	loop_timer_stop(l->soon);
 	l->sender->memory -= outbox_count(l->box);
 	sender_gauges(l->sender);
+}
+
+/* What flies lands and is stored first, within bounds: what is left then becomes uncertain. */
+bool send_lane_may_leave(struct send_lane *l)
+{
+	uint64_t now = clock_mono_ms();
+
+	if (!l->held)
+		return true;
+	if (!l->leave_by_ms)
+		l->leave_by_ms = now + l->sender->settings.leave_ms;
+	return now >= l->leave_by_ms || !outbox_under_way(l->box);
 }
 
 void send_lane_fini(struct send_lane *l)

@@ -32,6 +32,7 @@ static void read_settings(struct sender_settings *ret, const struct config *c)
 		.poll_ms = (uint64_t)config_int(c, "notification.poll_ms"),
 		.rescan_ms = (uint64_t)config_int(c, "notification.rescan_ms"),
 		.start_within_ms = (uint64_t)config_int(c, "notification.start_within_ms"),
+		.leave_ms = (uint64_t)config_int(c, "notification.leave_ms"),
 		.message = { (uint64_t)config_int(c, "notification.retry_base_ms"),
 			     (uint64_t)config_int(c, "notification.retry_cap_ms") },
 		.relay = { (uint64_t)config_int(c, "notification.relay_retry_ms"),

@@ -8,7 +8,7 @@
 struct sender_settings {
 	size_t in_flight, memory_max, page_rows, batch_max, domains_max;
 	unsigned attempts_max;
-	uint64_t poll_ms, rescan_ms, start_within_ms;
+	uint64_t poll_ms, rescan_ms, start_within_ms, leave_ms;
 	struct backoff message, relay;
 };
 
@@ -27,6 +27,7 @@ struct send_lane {
 	struct scan *scan; /* a page is being read */
 	bool starved; /* something is due, but no mail may start */
 	uint64_t scan_at_ms, rescan_at_ms;
+	uint64_t leave_by_ms; /* the lane is to be given back: nothing new begins; 0: it is not */
 };
 
 /* A mail between the decision and its end. Lives on when its lane is lost. Ends in its outbox. */
@@ -75,6 +76,7 @@ const char *attempt_state_name(Centraleta__V1__AttemptState s);
 /* scan.c */
 void send_lane_held(struct send_lane *l, int64_t epoch);
 void send_lane_lost(struct send_lane *l);
+bool send_lane_may_leave(struct send_lane *l);
 void send_lane_fini(struct send_lane *l);
 void send_lane_look(struct send_lane *l); /* kicks and reads as needed, sets the timer */
 void send_lane_forget(struct send_lane *l, struct out *out); /* out of memory; the store knows the rest */

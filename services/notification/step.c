@@ -117,7 +117,7 @@ static size_t share_of_slots(const struct sender *s)
 static struct plan *plan_new(struct send_lane *l, int64_t epoch)
 {
 	struct sender *s = l->sender;
-	size_t max = s->settings.batch_max, slots = share_of_slots(s);
+	size_t max = s->settings.batch_max, slots = l->leave_by_ms ? 0 : share_of_slots(s);
 	struct plan *p = calloc(1, sizeof(*p) + max * sizeof(p->steps[0]));
 	struct out *out;
 
@@ -597,11 +597,20 @@ static void lost(void *ctx, struct consumer *c, unsigned lane)
 	send_lane_lost(&s->lanes[lane]);
 }
 
+static bool may_leave(void *ctx, struct consumer *c, unsigned lane)
+{
+	struct sender *s = ctx;
+
+	(void)c;
+	return send_lane_may_leave(&s->lanes[lane]);
+}
+
 const struct consumer_ops sender_chain_ops = {
 	.name = "notification.send",
 	.log = false,
 	.held = held,
 	.lost = lost,
+	.may_leave = may_leave,
 	.take = take,
 	.committed = committed,
 };

@@ -486,6 +486,34 @@ class TwoProcesses(Case):
 		self.assertLess(len(self.uncertain()), 60)
 		self.assertEqual((a.stop(), b.stop()), (0, 0))
 
+	def test_lanes_move_under_load(self):
+		peer = Peer(lambda at, _mail: time.sleep(0.05) if at == "dot" else None)
+		self.addCleanup(peer.stop)
+		a = self.start(peer.port, "note-a")
+		self.addCleanup(a.kill)
+		numbers, stop = [], threading.Event()
+
+		def load():
+			for i in itertools.count():
+				if stop.wait(0.005):
+					return
+				numbers.append(self.request(f"m{i}@citizen.test", lane=i % 8))
+		t = threading.Thread(target=load)
+		t.start()
+		for _ in range(2):
+			b = self.start(peer.port, "note-b")
+			self.addCleanup(b.kill)
+			self.wait(lambda: self.one("SELECT count(*) FROM lease WHERE consumer = 'notification.send'"
+				" AND member = 'note-b'") == 4)
+			time.sleep(0.5)
+			self.assertEqual(b.stop(), 0)
+		stop.set()
+		t.join()
+		self.wait(lambda: all(self.newest(n) in (SENT, UNCERTAIN) for n in numbers), timeout=40)
+		self.assertEqual([n for n in numbers if peer.count(self.message_id(n)) != 1], [])
+		self.assertEqual(self.uncertain(), set(), "a lane that is given back leaves nothing open")
+		self.assertEqual(a.stop(), 0)
+
 
 if __name__ == "__main__":
 	unittest.main()
