@@ -54,7 +54,7 @@ class Store:
 	def __init__(self, dsn, secret, event_pb):
 		self.dsn = dsn
 		self.connect()
-		self.secret, self.pb, self.traces = secret, event_pb, {}
+		self.secret, self.pb, self.traces, self.ready = secret, event_pb, {}, {}
 		self.number, self.next_department = 1_000_000, 100
 		self.sql(TOWN)
 
@@ -75,17 +75,32 @@ class Store:
 		self.number += 1
 		return self.number * 100 + lane
 
+	def moved(self):
+		"""The daemons see new departments and keys once the revision has moved."""
+		self.sql("UPDATE config_revision SET revision = revision + 1")
+
 	def key(self, department):
-		"""A new key of the department; the daemons see it once the revision has moved."""
 		key_id = f"{self.new_id(0):012d}"
 		key = f"cen_live_{key_id}_{'a' * 43}"
 		self.sql("INSERT INTO api_key (key_id, jurisdiction, department, scopes, hash)"
 			" VALUES (%s, 1, %s, '{dispatch}', %s)", key_id, department, key_hash(self.secret, key))
-		self.sql("UPDATE config_revision SET revision = revision + 1")
 		return key
 
+	def prepare(self, lanes):
+		"""Departments for the cases to come: a daemon takes a second to see a new one."""
+		for lane in lanes:
+			self.ready.setdefault(lane, []).append(self.new_department(lane))
+		self.moved()
+
 	def department(self, lane=0):
-		"""Number and key of a new department."""
+		"""Number and key of a department that no other case has."""
+		if self.ready.get(lane):
+			return self.ready[lane].pop()
+		made = self.new_department(lane)
+		self.moved()
+		return made
+
+	def new_department(self, lane):
 		self.next_department += 1
 		n = self.next_department
 		self.sql("INSERT INTO department (department, jurisdiction, slug, name, home_lane)"
