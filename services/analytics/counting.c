@@ -398,15 +398,15 @@ static void read_facts(struct analytics *a, struct batch *b, struct counting *c)
 		(void)steal(g);
 }
 
-/* how long this batch should wait for company yet; behind the log there is company enough */
+/* how long this batch should wait for company yet; far behind the log there is company enough */
 static unsigned company_ms(struct analytics *a, const struct batch *b)
 {
 	uint64_t now = clock_mono_ms(), *since = &a->waiting_since[batch_lane(b)];
 	int64_t last = batch_event(b, batch_count(b) - 1)->seq;
+	int64_t batch_max = config_int(a->service->config, "analytics.batch_max");
 
-	if (a->draining || batch_alone(b) || a->flush_ms == 0 ||
-	    batch_count(b) >= (size_t)config_int(a->service->config, "analytics.batch_max") ||
-	    eventlog_head(a->service->log, batch_lane(b)) > last)
+	if (a->draining || batch_alone(b) || a->flush_ms == 0 || (int64_t)batch_count(b) >= batch_max ||
+	    eventlog_head(a->service->log, batch_lane(b)) - last > batch_max)
 		return 0;
 	if (*since == 0)
 		*since = now;
