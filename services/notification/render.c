@@ -12,6 +12,7 @@
 
 #include "common/base/err.h"
 #include "common/base/ids.h"
+#include "common/base/log.h"
 #include "common/domain/code.h"
 #include "services/notification/core.h"
 #include "services/notification/core_text.h"
@@ -51,8 +52,11 @@ int renderer_configure(struct renderer *r, const struct config *config)
 	size_t len = strlen(url);
 	char *copy;
 
-	if (strncmp(url, "http://", 7) && strncmp(url, "https://", 8))
+	if (strncmp(url, "http://", 7) && strncmp(url, "https://", 8)) {
+		log_error("config.invalid",
+			  "key=notification.public_base_url reason=\"must begin with http:// or https://\"");
 		return err_here(-EINVAL);
+	}
 	while (len && url[len - 1] == '/')
 		len--;
 	copy = strndup(url, len);
