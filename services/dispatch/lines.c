@@ -52,6 +52,17 @@ static void name_free(struct name *n)
 	free(n);
 }
 
+/* numbers that a rewind jumped over never come: they count as acknowledged */
+static int name_jump(struct name *n)
+{
+	const struct dept *t = n->dept;
+
+	if (t->base <= t->after || ack_set_has(&n->acked, t->base))
+		return 0;
+	n->changes++;
+	return ack_set_add(&n->acked, t->after + 1, t->base);
+}
+
 int dept_name_new(struct dept *t, const char *consumer, struct name **ret)
 {
 	struct name *n = calloc(1, sizeof(*n));
@@ -61,14 +72,12 @@ int dept_name_new(struct dept *t, const char *consumer, struct name **ret)
 		free(n);
 		return r;
 	}
-	if (t->base > t->after)
-		r = ack_set_add(&n->acked, t->after + 1, t->base);
 	n->dept = t;
 	(void)snprintf(n->consumer, sizeof(n->consumer), "%s", consumer);
 	list_add_tail(&t->names, &n->in_dept);
 	t->n_names++;
 	*ret = n;
-	return r;
+	return name_jump(n);
 }
 
 static void dept_free(struct dept *t)
@@ -114,25 +123,35 @@ static struct dept *dept_new(struct line *l, int32_t department)
 }
 
 /* department, generation, after, base, oldest, newest */
+static int dept_take_row(struct dept *t, const struct rows *r, size_t row)
+{
+	struct name *n;
+	int e = 0;
+
+	t->generation = (int32_t)rows_int(r, row, 1);
+	t->after = rows_int(r, row, 2);
+	t->base = rows_int(r, row, 3);
+	t->oldest = rows_int(r, row, 4);
+	t->newest = MAX(t->newest, rows_int(r, row, 5));
+	list_for_each (n, &t->names, in_dept)
+		if (!e)
+			e = name_jump(n);
+	return e;
+}
+
 int line_take_rows(struct line *l, const struct rows *r)
 {
-	for (size_t i = 0; i < rows_count(r); i++) {
+	int e = 0;
+
+	for (size_t i = 0; i < rows_count(r) && !e; i++) {
 		int32_t department = (int32_t)rows_int(r, i, 0);
-		int64_t newest = rows_int(r, i, 5);
 		struct dept *t = line_dept(l, department);
 
 		if (!t)
 			t = dept_new(l, department);
-		if (!t)
-			return err_here(-ENOMEM);
-		t->generation = (int32_t)rows_int(r, i, 1);
-		t->after = rows_int(r, i, 2);
-		t->base = rows_int(r, i, 3);
-		t->oldest = rows_int(r, i, 4);
-		if (newest > t->newest)
-			t->newest = newest;
+		e = t ? dept_take_row(t, r, i) : err_here(-ENOMEM);
 	}
-	return 0;
+	return e;
 }
 
 static int take_ack(struct dept *t, const struct rows *r, size_t row)

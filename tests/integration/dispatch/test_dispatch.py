@@ -276,6 +276,50 @@ class Acknowledgements(Case):
 			number) == [(0, 4), (6, 19), (21, 30)])
 
 
+	def test_numbers_that_are_no_longer_kept(self):
+		number, client, _ = self.department(6)
+		client.credit(6)
+		client.works(6)
+		client.ack((1, 1))
+		client.expect("ack_stored")
+		self.store.sql("DELETE FROM delivery WHERE department = %s AND dseq < 5", number)
+		again = self.client(client.key)
+		w = again.connect()
+		self.assertEqual((w.oldest, w.position), (5, 4))
+		self.assertEqual(again.expect("gone").gone.oldest, 5)
+		again.credit(6)
+		self.assertEqual([x.dseq for x in again.works(2)], [5, 6])
+		again.say(replay=self.pb.Replay(generation=1, **{"from": 2}))
+		self.assertEqual(again.expect("gone").gone.oldest, 5)
+		newcomer = self.client(client.key, "newcomer")
+		self.assertEqual(newcomer.connect().position, 4)
+		self.assertTrue(newcomer.quiet(0.3, kinds=("gone",)))
+
+	def test_numbers_that_a_rewind_jumped_over(self):
+		number, client, _ = self.department(3)
+		client.credit(10)
+		client.works(3)
+		client.ack((1, 3))
+		client.expect("ack_stored")
+		self.store.sql("UPDATE department_line SET generation = 2, after = 3, base = 1000000003 WHERE department = %s",
+			number)
+		for _ in range(100): # until the daemon has seen it
+			client.ack((1, 1))
+			f = client.expect("gone", "ack_stored")
+			if f.WhichOneof("frame") == "gone":
+				break
+			time.sleep(0.05)
+		self.assertEqual(f.gone.generation, 2)
+		self.store.route(number)
+		w = client.works(1)[0]
+		self.assertEqual((w.generation, w.dseq), (2, 1000000004))
+		self.assertEqual(client.connect().position, 1000000003)
+		client.credit(1)
+		client.works(1)
+		client.ack((w.dseq, w.dseq))
+		self.assertEqual(client.expect("ack_stored").ack_stored.position, w.dseq)
+
+
 class Updates(Case):
 	def test_a_whole_life(self):
 		number, client, [(request, work)] = self.department(1)
@@ -558,6 +602,25 @@ def varint(n):
 		out.append(n & 127 | 128)
 		n >>= 7
 	return bytes(out + bytes([n]))
+
+
+class Limits(Case):
+	daemons = {"dispatch": ("dispatch.connections_max=3", "dispatch.consumers_max=2")}
+
+	def test_connections_and_names(self):
+		number, key = self.store.department()
+		for name in "ab":
+			self.client(key, name).connect()
+		r = self.client(key, "c").hello().refused()
+		self.assertEqual((r.code, r.final), ("full", True))
+		self.assertIn("consumer names", r.reason)
+		third = self.client(self.store.department()[1])
+		third.connect()
+		r = self.client(self.store.department()[1]).hello().refused()
+		self.assertEqual((r.code, r.reason), ("full", "3 connections, the most there may be"))
+		self.assertGreater(r.retry_after_ms, 0)
+		third.say(bye=self.pb.Bye())
+		self.client(third.key).connect()
 
 
 class Restarts(Case):

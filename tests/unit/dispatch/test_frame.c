@@ -236,3 +236,26 @@ TEST(times_are_sane)
 	u.occurred_at_us = -1;
 	ASSERT_HAS(judge_update(&u), "invalid: occurred_at_us: before the year 2000");
 }
+
+/* whatever is changed in a good frame: it is judged, under the sanitizers, and never unpacked wrong */
+TEST(damaged_frames)
+{
+	Centraleta__V1__DepartmentFrame f = CENTRALETA__V1__DEPARTMENT_FRAME__INIT;
+	Centraleta__V1__Update u = good_update();
+	uint8_t raw[256], damaged[256];
+	uint32_t seed = 1;
+	size_t len;
+
+	u.note = (char *)"l'\xc3\xa0rea \xe2\x82\xac";
+	f.frame_case = CENTRALETA__V1__DEPARTMENT_FRAME__FRAME_UPDATE;
+	f.update = &u;
+	len = centraleta__v1__department_frame__pack(&f, raw);
+	for (int i = 0; i < 20000; i++) {
+		memcpy(damaged, raw, len);
+		for (int k = 0; k <= i % 3; k++) {
+			seed = seed * 1664525u + 1013904223u;
+			damaged[(seed >> 8) % len] = (uint8_t)(seed >> 24);
+		}
+		(void)judge(damaged, i % 7 ? len : (seed >> 8) % len);
+	}
+}
