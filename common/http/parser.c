@@ -131,6 +131,15 @@ static bool is(const char *s, size_t len, const char *word)
 	return len == strlen(word) && !strncasecmp(s, word, len);
 }
 
+/* takes the blanks off both ends */
+static void trim(const char **s, const char **end, const char *blanks)
+{
+	while (*s < *end && strchr(blanks, **s))
+		++*s;
+	while (*end > *s && strchr(blanks, (*end)[-1]))
+		--*end;
+}
+
 static enum http_parse on_host(struct http_parser *p, const char *s, size_t len)
 {
 	if (p->host || !len || !http_chars_are(s, len, CHAR_HOST) || memmem(s, len, "..", 2))
@@ -169,10 +178,7 @@ static enum http_parse on_connection(struct http_parser *p, const char *s, size_
 		const char *comma = memchr(s, ',', (size_t)(end - s));
 		const char *stop = comma ? comma : end;
 
-		while (s < stop && (*s == ' ' || *s == '\t'))
-			s++;
-		while (stop > s && (stop[-1] == ' ' || stop[-1] == '\t'))
-			stop--;
+		trim(&s, &stop, " \t");
 		p->close |= is(s, (size_t)(stop - s), "close");
 		s = comma ? comma + 1 : end;
 	}
@@ -187,7 +193,10 @@ static enum http_parse on_expect(struct http_parser *p, const char *s, size_t le
 	return HTTP_PARSE_DONE;
 }
 
-/* the fields that decide where the message ends and what comes after it */
+/*
+ * The fields that decide where the message ends and what comes after it. Their values come without
+ * the spaces around them, but with tabs: some servers don't take a tab for a blank there.
+ */
 static enum http_parse on_field(struct http_parser *p, const char *name, size_t name_len,
 				const char *value, size_t len)
 {
@@ -214,6 +223,7 @@ static enum http_parse parse_field(struct http_parser *p, const char *s, size_t 
 	const char *colon = memchr(s, ':', len);
 	const char *value, *end = s + len;
 	size_t name_len;
+	enum http_parse r;
 
 	if (s[0] == ' ' || s[0] == '\t')
 		return HTTP_ERROR_FOLD;
@@ -222,18 +232,18 @@ static enum http_parse parse_field(struct http_parser *p, const char *s, size_t 
 		return HTTP_ERROR_FIELD;
 	if (p->fields_n == p->fields_max)
 		return HTTP_ERROR_FIELDS;
-	for (value = colon + 1; value < end && (*value == ' ' || *value == '\t');)
-		value++;
-	while (end > value && (end[-1] == ' ' || end[-1] == '\t'))
-		end--;
 	name_len = (size_t)(colon - s);
+	value = colon + 1;
+	trim(&value, &end, " ");
+	r = on_field(p, s, name_len, value, (size_t)(end - value));
+	trim(&value, &end, " \t");
 	p->fields[p->fields_n++] = (struct http_field){
 		.name = (uint32_t)at,
 		.name_len = (uint32_t)name_len,
 		.value = (uint32_t)(at + (size_t)(value - s)),
 		.value_len = (uint32_t)(end - value),
 	};
-	return on_field(p, s, name_len, value, (size_t)(end - value));
+	return r;
 }
 
 /* ---- head ------------------------------------------------------------------------------------ */

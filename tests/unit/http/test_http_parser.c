@@ -68,7 +68,7 @@ static void any_split(const char *s, size_t len)
 TEST(reads_a_request)
 {
 	static const char s[] = "POST /a/b%20c?d=e&f HTTP/1.1\r\nHost: x:80\r\n"
-				"content-LENGTH:  12 \t\r\nX-Empty:\r\nX: a b\r\n\r\nbody";
+				"content-LENGTH:  12 \r\nX-Empty:\r\nX: \ta b\t \r\n\r\nbody";
 	struct outcome o;
 
 	ASSERT_EQ(parse(&o, s), HTTP_PARSE_DONE);
@@ -173,6 +173,8 @@ static const struct {
 	{ "GET / HTTP/1.1\r\nHost: a..b\r\n\r\n", HTTP_ERROR_HOST },
 	/* framing */
 	{ "POST / HTTP/1.1\r\n" H "Content-Length:\r\n\r\n", HTTP_ERROR_LENGTH },
+	{ "POST / HTTP/1.1\r\n" H "Content-Length: 3\t\r\n\r\n", HTTP_ERROR_LENGTH },
+	{ "POST / HTTP/1.1\r\n" H "Transfer-Encoding:\tchunked\r\n\r\n", HTTP_ERROR_ENCODING },
 	{ "POST / HTTP/1.1\r\n" H "Content-Length: +3\r\n\r\n", HTTP_ERROR_LENGTH },
 	{ "POST / HTTP/1.1\r\n" H "Content-Length: -0\r\n\r\n", HTTP_ERROR_LENGTH },
 	{ "POST / HTTP/1.1\r\n" H "Content-Length: 3, 3\r\n\r\n", HTTP_ERROR_LENGTH },
