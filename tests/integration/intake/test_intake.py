@@ -677,6 +677,41 @@ class Trouble(Case):
 		return http_call(port, "POST", "/open311/v2/requests.json", {"jurisdiction_id": "girona.cat",
 			"api_key": self.key, "service_code": "fanal", "lat": "41.5", "long": "2.5"}, headers)
 
+	def test_a_stuck_lane_holds_up_no_other(self):
+		p = Peer(self.stack, self.pb, self.key)
+		self.addCleanup(p.close)
+		with self.held("SELECT 1 FROM lane WHERE lane = 0 FOR UPDATE"):
+			for i in range(64):
+				p.submit(number=i, service_code="fanal", address_id="1", idempotency_key=f"stuck-{i}")
+			early = [p.receive(1).accepted for _ in range(self.on_lane(1, p))]
+			self.assertEqual({int(a.service_request_id) % 100 for a in early}, {1})
+		late = [p.receive().accepted for _ in range(64 - len(early))]
+		self.assertEqual({int(a.service_request_id) % 100 for a in late}, {0})
+
+	def on_lane(self, lane, peer):
+		"""How many of the 64 keys went to the lane: those are stored while the other is stuck."""
+		count = "SELECT count(*) FROM idempotency WHERE key LIKE 'stuck-%%' AND request_lane = %s"
+		wait_for("rows of the free lane", lambda: self.one(count, lane) > 0)
+		before = -1
+		while before != self.one(count, lane):
+			before = self.one(count, lane)
+			time.sleep(0.3)
+		self.assertGreater(before, 10)
+		return before
+
+	def test_two_processes_take_one_key_once(self):
+		daemon, port = self.other_daemon()
+		daemon.wait_ready()
+		with concurrent.futures.ThreadPoolExecutor(8) as pool:
+			for i in range(20):
+				ports = [port, self.stack.http_port] * 2
+				answers = list(pool.map(lambda q: self.post_to(q, **{"Idempotency-Key": f"both-{i}"}), ports))
+				self.assertEqual({a.status for a in answers}, {200})
+				self.assertEqual(len({a.json()[0]["service_request_id"] for a in answers}), 1)
+		self.assertEqual(self.one("SELECT count(*) FROM idempotency WHERE key LIKE 'both-%%'"), 20)
+		for lane in (0, 1):
+			self.assertEqual(self.one("SELECT count(*) = max(seq) FROM event WHERE lane = %s", lane), True)
+
 	def test_a_full_disk_is_told_before_the_body(self):
 		daemon, port = self.other_daemon("intake.watermark_path=/tmp", "intake.watermark_percent=100")
 		a = wait_for("an answer", lambda: self.try_post(port, "busy:disk"))
