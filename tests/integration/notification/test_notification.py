@@ -320,6 +320,16 @@ class WithPostfix(Case):
 		for number in numbers:
 			self.assertEqual(len(self.mail_of(number)), 1)
 
+	def test_reload(self):
+		self.stack.settings["notification.public_base_url"] = "https://new.girona.test/"
+		self.stack.write_config()
+		self.daemon.kill(signal.SIGHUP)
+		self.wait(lambda: "reload" in self.daemon.log_path.read_text())
+		number = self.request("reload@citizen.test", lane=1)
+		self.wait_state(number, SENT)
+		(mail,) = self.mail_of(number)
+		self.assertRegex(mailserver.text_of(mail), r"(?m)^https://new\.girona\.test/r/\S{14}\?lang=ca$")
+
 	def test_what_is_watched(self):
 		number = self.request("trace@citizen.test", lane=1)
 		self.wait_state(number, SENT)
@@ -416,6 +426,21 @@ class WithPeer(Case):
 		for number in numbers:
 			self.wait_state(number, SENT)
 		self.check(peer, numbers)
+		self.assertEqual(daemon.stop(), 0)
+
+	def test_too_late_for_the_first_byte(self):
+		slow = itertools.count()
+
+		def script(at, _mail):
+			if at == "data" and next(slow) == 0:
+				time.sleep(1.5)
+		peer, daemon = self.with_peer(script, **{"notification.start_within_ms": 1000})
+		number = self.request("slow@citizen.test", lane=1)
+		self.wait_state(number, SENT)
+		self.assertEqual([a[:3] for a in self.attempts(number)], [(1, SENDING, ""), (1, FAILED, "withheld"),
+			(2, SENDING, ""), (2, SENT, "body 250 2.0.0")])
+		self.assertEqual(daemon.metrics()["notification_withheld_total"], 1)
+		self.check(peer, [number])
 		self.assertEqual(daemon.stop(), 0)
 
 	def test_memory_is_bounded_and_nothing_forgotten(self):
