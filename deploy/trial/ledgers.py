@@ -67,6 +67,9 @@ def compare(told, work, mails, surveys, store, uncertain=(), resent=()):
 	for kind, number in (("received", 1), ("resolved", 2)):
 		listed = {r for k, r in unsure if k == kind}
 		got = [r for k, r, _, _ in mails if k == kind]
+		twice = [r for r, n in collections.Counter(got).items() if n > 1 and r in listed]
+		if twice:
+			check.wrong.append(f"mail {kind}: {len(twice)} uncertain ones came twice, for example {twice[:5]}")
 		check.same(f"mail {kind}", [r for r in got if r not in listed],
 			[r for r in mailed if r not in listed], "Maildir")
 		check.same(f"message {kind}", store("SELECT request FROM centraleta.message WHERE channel = 1"
