@@ -387,5 +387,7 @@ void render_field_errors(struct buf *out, enum format f, const struct field_erro
 	}
 	list_end(&w, "errors");
 	end(&w);
+	if (buf_err(&reason) && !out->err)
+		out->err = buf_err(&reason);
 	buf_fini(&reason);
 }

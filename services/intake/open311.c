@@ -53,7 +53,10 @@ static void fail_fields(struct call *c, const struct field_errors *e)
 			status = 404;
 	}
 	render_field_errors(out, c->format, e, c->lang, c->town->name);
-	http_reply(c->r, status, format_type(c->format), out->data, out->len);
+	if (buf_err(out))
+		web_busy(c->in, c->r, c->format, c->lang, BUSY_STORE);
+	else
+		http_reply(c->r, status, format_type(c->format), out->data, out->len);
 }
 
 static void reply(struct call *c, const struct buf *out)
@@ -339,7 +342,10 @@ static void answer_posted(struct exchange *x, const struct entry_result *res)
 	http_reply_header(x->r, "Cache-Control", "no-store");
 	render_posted(out, x->format, id, o ? o->notice : "", x->account_id,
 		      x->extensions ? code : NULL);
-	http_reply(x->r, 200, format_type(x->format), out->data, out->len);
+	if (buf_err(out)) /* stored; its key brings the answer */
+		web_busy(x->in, x->r, x->format, x->lang, BUSY_UNSURE);
+	else
+		http_reply(x->r, 200, format_type(x->format), out->data, out->len);
 }
 
 static void answer_conflict(struct exchange *x)
