@@ -24,6 +24,8 @@ class Department:
 		self.key = key_file.read_text().strip()
 		self.delays = delays
 		self.seen, self.settled, self.due, self.number = set(), set(), [], 0
+		self.open = {}  # update_id -> when it was said; no more than the daemon said it takes
+		self.updates_max = 8
 		path = key_file.with_suffix(".jsonl")
 		self.out = open(path, "a+", encoding="utf-8")
 		self.out.truncate(path.read_bytes().rfind(b"\n") + 1)
@@ -47,12 +49,17 @@ class Department:
 
 	def plan(self, row):
 		self.seen.add(row["dseq"])
+		before = None
 		for kind, after in self.delays.items():
-			self.number += 1
-			heapq.heappush(self.due, (row["time"] + after, self.number, self.pb.Update(
-				update_id=f"{row['work_item']}.{kind}", work_item=row["work_item"],
+			update = self.pb.Update(update_id=f"{row['work_item']}.{kind}", work_item=row["work_item"],
 				kind=f"UPDATE_KIND_{kind.upper()}", note=NOTES.get(kind, ""),
-				outcome="OUTCOME_DONE" if kind == "resolve" else None)))
+				outcome="OUTCOME_DONE" if kind == "resolve" else None)
+			self.push(row["time"] + after, update, before)
+			before = update.update_id
+
+	def push(self, at, update, before):
+		self.number += 1
+		heapq.heappush(self.due, (at, self.number, update, before))
 
 	def read(self):
 		work = []
@@ -85,14 +92,17 @@ class Department:
 	def take(self, frame):
 		if frame.HasField("welcome"):
 			self.beat = frame.welcome.heartbeat_ms / 1000
+			self.updates_max = frame.welcome.updates_max or 8
 			self.say(credit=self.pb.Credit(more=frame.welcome.credit_max))
 		elif frame.HasField("update_stored"):
+			self.open.pop(frame.update_stored.update_id, None)
 			if frame.update_stored.update_id not in self.settled:
 				self.settled.add(frame.update_stored.update_id)
 				self.out.write(json.dumps({"update_id": frame.update_stored.update_id}) + "\n")
 				self.out.flush()
 		elif frame.HasField("refused"):
 			r = frame.refused
+			self.open.pop(r.update_id, None)
 			if r.update_id and not r.retry_after_ms:
 				print(self.name, r.code, r.reason, r.update_id, file=sys.stderr, flush=True)
 				self.settled.add(r.update_id)
@@ -100,21 +110,22 @@ class Department:
 				self.heard = time.time() - 3 * self.beat + (r.retry_after_ms / 1000 or 0.2)
 
 	def turn(self, now):
-		sent = 0
-		while self.due and self.due[0][0] <= now and sent < 64:
-			update = heapq.heappop(self.due)[2]
+		self.open = {u: at for u, at in self.open.items() if now - at < 5}
+		while self.due and self.due[0][0] <= now and len(self.open) < self.updates_max:
+			_, _, update, before = heapq.heappop(self.due)
 			if update.update_id in self.settled:
 				continue
-			self.number += 1
-			heapq.heappush(self.due, (now + 5, self.number, update))  # again, if no answer comes
+			if before is not None and before not in self.settled or update.update_id in self.open:
+				self.push(now + 0.1, update, before)  # in its order
+				continue
+			self.push(now + 5, update, before)  # again, if no answer comes
+			self.open[update.update_id] = now
 			self.say(update=update)
-			sent += 1
 		if now - self.said > self.beat:
 			self.say(ping=self.pb.DepartmentPing())
 		if now - self.heard > 3 * self.beat:
+			self.open.clear()
 			self.connect()
-			return True
-		return False
 
 
 def main(proto_dir, endpoint, folder, *delays):

@@ -214,7 +214,8 @@ static void received(struct body *b)
 		fact(b, TEXT_FACT_DESCRIPTION, "");
 		quotation(b, f->description, TEXT_DESCRIPTION_MAX);
 	}
-	paragraph(b, TEXT_RECEIVED_EXPECTED, f->expected_us);
+	if (f->expected_us) /* nothing is promised before a department has it */
+		paragraph(b, TEXT_RECEIVED_EXPECTED, f->expected_us);
 	page(b, TEXT_LINK_STORY, "");
 	paragraph(b, TEXT_CODE_EXPLAIN, f->requested_us);
 }

@@ -24,7 +24,7 @@ struct text_facts { /* UTF-8, borrowed */
 	const char *note; /* of a resolved request; "": none */
 	const char *code; /* XXXX-XXXX-XXXX */
 	int64_t request;
-	int64_t requested_us, expected_us;
+	int64_t requested_us, expected_us; /* expected 0: nothing is promised yet */
 	Centraleta__V1__Outcome outcome;
 	const struct zone *zone; /* the town's */
 };

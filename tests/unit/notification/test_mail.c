@@ -76,6 +76,20 @@ TEST(received_in_three_languages)
 	against_golden(CENTRALETA__V1__MESSAGE_KIND__MESSAGE_KIND_RECEIVED, "received");
 }
 
+TEST(no_date_is_promised_before_a_department_has_it)
+{
+	struct text_facts f = sample;
+	struct buf out = BUF_INIT;
+
+	f.kind = CENTRALETA__V1__MESSAGE_KIND__MESSAGE_KIND_RECEIVED;
+	f.language = CATALOGUE_EN;
+	ASSERT_TRUE(strstr(whole(&f, &out), "You should have an answer by") != NULL);
+	buf_fini(&out);
+	f.expected_us = 0;
+	ASSERT_TRUE(strstr(whole(&f, &out), "You should have an answer by") == NULL);
+	buf_fini(&out);
+}
+
 TEST(resolved_in_three_languages)
 {
 	against_golden(CENTRALETA__V1__MESSAGE_KIND__MESSAGE_KIND_RESOLVED, "resolved");
