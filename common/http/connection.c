@@ -142,30 +142,39 @@ static unsigned output_ms(const struct http_connection *c)
 	return (unsigned)MIN(ms, UINT32_MAX);
 }
 
+/*
+ * The socket took no more: the loop goes on with it. Only a further answer gives the peer more
+ * time; its own bytes don't. False: the connection is gone.
+ */
+static bool wait_for_output(struct http_connection *c)
+{
+	if (c->queued && (c->state == HTTP_CLOSING || c->state == HTTP_HEAD_IN))
+		set_deadline(c, output_ms(c));
+	c->queued = false;
+	if (!bufferevent_enable(c->bev, EV_WRITE))
+		return true;
+	http_connection_abort(c, HTTP_REFUSED_MEMORY);
+	return false;
+}
+
 /* false: the connection is gone */
 static bool flush(struct http_connection *c)
 {
 	struct evbuffer *out = output(c);
 	int n;
 
-	if (!evbuffer_get_length(out) || bufferevent_get_enabled(c->bev) & EV_WRITE)
-		return true;
-	evbuffer_unfreeze(out, 1);
-	n = evbuffer_write(out, bufferevent_getfd(c->bev));
-	evbuffer_freeze(out, 1);
-	if (n < 0 && errno != EAGAIN && errno != EINTR) {
-		http_connection_close(c);
-		return false;
-	}
 	if (!evbuffer_get_length(out))
 		return true;
-	if (c->state == HTTP_CLOSING || c->state == HTTP_HEAD_IN)
-		set_deadline(c, output_ms(c));
-	if (bufferevent_enable(c->bev, EV_WRITE)) {
-		http_connection_abort(c, HTTP_REFUSED_MEMORY);
-		return false;
+	if (!(bufferevent_get_enabled(c->bev) & EV_WRITE)) {
+		evbuffer_unfreeze(out, 1);
+		n = evbuffer_write(out, bufferevent_getfd(c->bev));
+		evbuffer_freeze(out, 1);
+		if (n < 0 && errno != EAGAIN && errno != EINTR) {
+			http_connection_close(c);
+			return false;
+		}
 	}
-	return true;
+	return !evbuffer_get_length(out) || wait_for_output(c);
 }
 
 static void on_write(_unused_ struct bufferevent *bev, void *ctx)
@@ -203,6 +212,7 @@ void http_connection_answered(struct http_connection *c, bool close, bool linger
 {
 	c->request.gone = NULL;
 	c->request.owed = false;
+	c->queued = true;
 	if (close) {
 		c->linger = linger || evbuffer_get_length(input(c)) > 0;
 		c->state = HTTP_CLOSING;
@@ -395,6 +405,13 @@ static void settle_eof(struct http_connection *c)
 	set_deadline(c, output_ms(c));
 }
 
+/* a head was left alone for the sake of output that is out now */
+static bool waits_no_more(const struct http_connection *c)
+{
+	return c->state == HTTP_HEAD_IN && !c->parser.scanned && evbuffer_get_length(input(c)) &&
+	       output_len(c) <= c->server->limits.output_max;
+}
+
 void http_connection_run(struct http_connection *c)
 {
 	int steps = 0;
@@ -408,7 +425,7 @@ void http_connection_run(struct http_connection *c)
 	c->running = false;
 	if (c->state == HTTP_CLOSED || !flush(c))
 		return;
-	if (more) { /* others get their turn first */
+	if (more || waits_no_more(c)) { /* others get their turn first */
 		c->armed_ms = 0;
 		loop_timer_set(c->timer, 0);
 		return;
@@ -431,7 +448,8 @@ static void on_read(_unused_ struct bufferevent *bev, void *ctx)
 	}
 	if (c->state == HTTP_HEAD_IN && !c->head_began) {
 		c->head_began = true;
-		set_deadline(c, c->server->limits.head_ms);
+		if (!output_len(c)) /* else the time to take the answer runs, and head_ms after it */
+			set_deadline(c, c->server->limits.head_ms);
 	}
 	http_connection_run(c);
 }

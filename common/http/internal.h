@@ -129,6 +129,7 @@ struct http_connection {
 	bool running; /* in run(): don't run again from inside */
 	bool discard; /* the body is answered already: read over it */
 	bool linger;
+	bool queued; /* an answer was added to the output since it was last written */
 	bool eof; /* the peer sends no more, but may still read */
 	bool abandoned; /* answered in the handler's place; its own answer will be dropped */
 	struct http_parser parser;

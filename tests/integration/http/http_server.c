@@ -151,28 +151,37 @@ static void on_term(void *ctx, _unused_ int signo)
 	}
 }
 
-int main(int argc, char **argv)
+static int start(struct app *app, const char *listen, const struct http_limits *limits)
 {
 	static const struct http_ops ops = { .admit = admit, .handle = handle };
+	int r = loop_new(&app->loop);
+
+	if (!r)
+		r = metrics_new(&app->metrics);
+	if (!r)
+		r = http_server_new(&app->server, app->loop, listen, limits, &ops, app, app->metrics,
+				    "test");
+	if (!r)
+		r = loop_signal(app->loop, SIGTERM, on_term, app);
+	return r;
+}
+
+int main(int argc, char **argv)
+{
 	struct http_limits limits = { 0 };
 	struct app app = { 0 };
 	int r;
 
 	for (int i = 2; i < argc; i++)
 		set_limit(&limits, argv[i]);
-	r = loop_new(&app.loop);
-	if (!r)
-		r = metrics_new(&app.metrics);
-	if (!r)
-		r = http_server_new(&app.server, app.loop, argc > 1 ? argv[1] : "127.0.0.1:0", &limits,
-				    &ops, &app, app.metrics, "test");
-	if (!r)
-		r = loop_signal(app.loop, SIGTERM, on_term, &app);
-	if (r)
-		return log_error_errno(r, "http_server.start") ? EXIT_FAILURE : EXIT_SUCCESS;
-	printf("%s\n", http_server_address(app.server));
-	fflush(stdout);
-	r = loop_run(app.loop);
+	r = start(&app, argc > 1 ? argv[1] : "127.0.0.1:0", &limits);
+	if (r) {
+		log_error_errno(r, "http_server.start");
+	} else {
+		printf("%s\n", http_server_address(app.server));
+		fflush(stdout);
+		r = loop_run(app.loop);
+	}
 	http_server_free(app.server);
 	loop_timer_free(app.idle);
 	metrics_free(app.metrics);
