@@ -233,12 +233,14 @@ static int take(struct eventlog *log, const uint32_t *takes)
 			column_text(log->columns[6], c->ops->name);
 			column_int(log->columns[0], l->index);
 			column_int(log->seqs, l->lease_epoch);
+			column_int(log->columns[2], (int64_t)c->batch_max * REACH_FACTOR);
 		}
 		i++;
 	}
 	store_p_column(g, log->columns[6]);
 	store_p_column(g, log->columns[0]);
 	store_p_column(g, log->seqs);
+	store_p_column(g, log->columns[2]);
 	r = log_submit(log, g, on_taken, log);
 	log->round_in_flight = !r;
 	return r;

@@ -33,10 +33,12 @@ enum {
 enum {
 	NAME_MAX_BYTES = 128,
 	ENDPOINT_BYTES = 256,
-	CONFLICTS_MAX = 5, /* then it is a bug */
+	CONFLICTS_MAX = 5, /* decided again at once; then with growing pauses */
+	CONFLICTS_STOP = 40, /* then it is a bug */
 	TRIES_MAX = 4, /* of one event under single_until, and of a replay: then it is parked */
 	BATCH_DEFAULT = 256,
 	SCAN_FACTOR = 16, /* a batch looks at up to so many times its size */
+	REACH_FACTOR = 4, /* and rarely beyond so many: there a poison event is looked for */
 	DETAIL_BYTES = 128,
 };
 

@@ -598,14 +598,19 @@ void lane_bad_event(struct lane *l, const char *detail)
 	}
 }
 
+/* two that change one key in turn may meet more than a few times: then ever longer pauses part them */
 static void conflict(struct lane *l, const struct answer *a)
 {
-	if (++l->conflicts > CONFLICTS_MAX) {
+	unsigned longest_ms = CONFLICT_MS;
+
+	if (++l->conflicts > CONFLICTS_STOP) {
 		lane_stop(l, "conflict", a->constraint);
 		return;
 	}
+	if (l->conflicts > CONFLICTS_MAX)
+		longest_ms *= l->conflicts - CONFLICTS_MAX + 1;
 	batch_end(&l->batch);
-	lane_pause(l, log_random(l->consumer->log) % CONFLICT_MS, false);
+	lane_pause(l, log_random(l->consumer->log) % longest_ms, false);
 }
 
 void lane_failed(struct lane *l, const struct answer *a)

@@ -50,5 +50,6 @@ BEGIN
 		EXECUTE format('ALTER ROLE %I SET timezone = %L', r, 'UTC');
 	END LOOP;
 	EXECUTE format('ALTER ROLE centraleta_public SET statement_timeout = %L', '5s');
+	EXECUTE 'ALTER ROLE centraleta_public SET enable_seqscan = off';	-- as for the daemons
 	EXECUTE format('ALTER ROLE centraleta_public SET default_transaction_read_only = on');
 END $$;

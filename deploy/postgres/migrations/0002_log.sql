@@ -50,7 +50,8 @@ CREATE TABLE lease (
 	member		text,				-- NULL: released
 	boot		bigint,				-- the member's, when it took the lane
 	epoch		bigint NOT NULL DEFAULT 0,	-- + 1 at each hand-over; stamps outside effects
-	unclean		integer NOT NULL DEFAULT 0,	-- hand-overs without a clean release
+	step		bigint NOT NULL DEFAULT 0,	-- newest at the hand-over
+	unclean		integer NOT NULL DEFAULT 0,	-- hand-overs without a clean release or a step
 	tries		integer NOT NULL DEFAULT 0,	-- of the one event in flight under single_until
 	single_until	bigint NOT NULL DEFAULT 0,
 	PRIMARY KEY (consumer, lane)
