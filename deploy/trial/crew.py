@@ -144,7 +144,8 @@ def main(proto_dir, endpoint, folder, *delays):
 			if d.socket in ready:
 				d.read()
 			old = d.socket
-			if d.turn(now):
+			d.turn(now)
+			if d.socket is not old:
 				poller.unregister(old)
 				poller.register(d.socket, zmq.POLLIN)
 
