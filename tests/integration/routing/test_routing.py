@@ -305,7 +305,10 @@ class Requests(Town):
 			(item, 12, 2, NOON_US + 7, "(0,0)"))
 		self.assertEqual(self.deliveries(item), [])
 		self.wait(lambda: self.counted("imported") > before)
-		self.assertEqual(self.one("SELECT count(*) FROM event WHERE order_key = %s", request), 1)
+		# its area is told, and no state changes
+		placed = self.one("SELECT body FROM event WHERE order_key = %s AND type = 9 AND key_version IS NULL", request)
+		self.assertEqual(self.pb.RequestPlaced.FromString(bytes(placed)).area, 2)
+		self.assertEqual(self.one("SELECT count(*) FROM event WHERE order_key = %s", request), 2)
 
 	def test_an_unreadable_event_is_parked_and_the_others_pass(self):
 		good = [self.received(lane=1) for _ in range(9)]
