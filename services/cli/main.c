@@ -125,6 +125,8 @@ static int run(const struct command *command, const struct words *w, int argc, c
 			 .dsn = w->dsn ? w->dsn : config_str(config, "cli.dsn") };
 
 	r = command->run(&c, argc, argv);
+	if (r == CLI_FAILED && c.db && PQstatus(c.db) != CONNECTION_OK)
+		r = CLI_UNREACHABLE;
 	PQfinish(c.db);
 	return r;
 }
