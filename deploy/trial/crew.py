@@ -3,8 +3,9 @@
 
 What docs/examples/subscriber.py does for one department. A file holds what was received, written
 before it is acknowledged, so any restart goes on where it stopped.
-usage: crew.py PROTO_DIR ENDPOINT FOLDER ACCEPT PROGRESS RESOLVE, the last three in seconds;
-FOLDER holds <department>.key and gets <department>.jsonl.
+usage: crew.py PROTO_DIR ENDPOINT[,ENDPOINT…] FOLDER ACCEPT PROGRESS RESOLVE, the last three in seconds;
+FOLDER holds <department>.key and gets <department>.jsonl. Of several endpoints the next is tried when
+one is silent, and the one that `elsewhere` names when it says so.
 """
 import heapq
 import json
@@ -19,7 +20,9 @@ NOTES = {"resolve": "The work is done: thank you for telling us."}
 
 class Department:
 	def __init__(self, pb, context, endpoint, key_file, delays):
-		self.pb, self.context, self.endpoint = pb, context, endpoint
+		self.pb, self.context = pb, context
+		self.endpoints = endpoint.split(",")
+		self.endpoint = self.endpoints[0]
 		self.name = key_file.stem
 		self.key = key_file.read_text().strip()
 		self.delays = delays
@@ -41,6 +44,7 @@ class Department:
 		self.socket.connect(self.endpoint)
 		self.heard = self.said = time.time()
 		self.beat = 2
+		self.asked = True
 		self.say(hello=self.pb.Hello(api_key=self.key, consumer="crew"))
 
 	def say(self, **frame):
@@ -68,7 +72,7 @@ class Department:
 				frame = self.pb.DispatchFrame.FromString(self.socket.recv(zmq.NOBLOCK))
 			except zmq.Again:
 				break
-			self.heard = time.time()
+			self.heard, self.asked = time.time(), False
 			if frame.HasField("work"):
 				work.append(frame.work)
 			else:
@@ -107,6 +111,8 @@ class Department:
 				print(self.name, r.code, r.reason, r.update_id, file=sys.stderr, flush=True)
 				self.settled.add(r.update_id)
 			elif r.final or r.code == "not_hello":
+				if r.code == "elsewhere":
+					self.endpoint = r.reason if r.reason in self.endpoints else self.next_endpoint()
 				self.heard = time.time() - 3 * self.beat + (r.retry_after_ms / 1000 or 0.2)
 
 	def turn(self, now):
@@ -124,8 +130,13 @@ class Department:
 		if now - self.said > self.beat:
 			self.say(ping=self.pb.DepartmentPing())
 		if now - self.heard > 3 * self.beat:
+			if self.asked:  # nobody answered since we connected
+				self.endpoint = self.next_endpoint()
 			self.open.clear()
 			self.connect()
+
+	def next_endpoint(self):
+		return self.endpoints[(self.endpoints.index(self.endpoint) + 1) % len(self.endpoints)]
 
 
 def main(proto_dir, endpoint, folder, *delays):
