@@ -90,7 +90,8 @@ static int parse_civil(const char *s, int64_t *ret)
 	if (year < 1 || month < 1 || month > 12 || day < 1 || day > days_in_month(year, month) ||
 	    hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59)
 		return -EINVAL;
-	*ret = (int64_t)civil_to_days(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
+	*ret = (int64_t)civil_to_days(year, month, day) * 86400 + hour * 3600 + minute * 60 +
+	       second;
 	return 0;
 }
 

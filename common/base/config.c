@@ -191,7 +191,8 @@ static void report_value(struct load *l, const char *where, const struct config_
 			 const char *value, const char *why)
 {
 	buf_printf(&l->problems, "%s: %s.%s", where, k->section, k->name);
-	if (k->kind != CONFIG_STR && text_valid(value, strlen(value))) /* a text may hold a password */
+	/* a text may hold a password */
+	if (k->kind != CONFIG_STR && text_valid(value, strlen(value)))
 		buf_printf(&l->problems, " = %.60s", value);
 	buf_printf(&l->problems, ": %s", why);
 	if (!strcmp(why, "out of range"))
@@ -405,7 +406,8 @@ static void load_environment(struct load *l)
 
 	for (struct setting *s = l->config->settings; s < l->config->settings + l->config->n; s++) {
 		const char *value;
-		int n = snprintf(name, sizeof(name), "CENTRALETA_%s_%s", s->key->section, s->key->name);
+		int n = snprintf(name, sizeof(name), "CENTRALETA_%s_%s", s->key->section,
+				 s->key->name);
 
 		assert(n > 0 && (size_t)n < sizeof(name));
 		for (char *p = name; *p; p++)
@@ -466,7 +468,8 @@ static void load_secret(struct load *l, struct setting *s)
 	char path[4400];
 
 	if (folder) {
-		snprintf(path, sizeof(path), "%.4095s/%s.%s", folder, s->key->section, s->key->name);
+		snprintf(path, sizeof(path), "%.4095s/%s.%s", folder, s->key->section,
+			 s->key->name);
 		if (access(path, F_OK) == 0) {
 			s->secret = read_secret(path, &why);
 			if (!s->secret)
@@ -478,7 +481,8 @@ static void load_secret(struct load *l, struct setting *s)
 		return;
 	s->secret = read_secret(s->text, &why);
 	if (!s->secret && (s->given || access(s->text, F_OK) == 0))
-		buf_printf(&l->notes, "%s (%s.%s): %s\n", s->text, s->key->section, s->key->name, why);
+		buf_printf(&l->notes, "%s (%s.%s): %s\n", s->text, s->key->section, s->key->name,
+			   why);
 }
 
 /* ---- a whole load ---------------------------------------------------------------------------- */

@@ -20,7 +20,7 @@ enum config_kind {
 	CONFIG_BYTES,
 	CONFIG_BOOL,
 	CONFIG_PATH,
-	CONFIG_SECRET_FILE, /* a path to the secret; $CREDENTIALS_DIRECTORY/<section.key> goes first */
+	CONFIG_SECRET_FILE, /* path of the secret; $CREDENTIALS_DIRECTORY/<section.key> first */
 };
 
 struct config_key {

@@ -25,7 +25,7 @@ static struct {
 	bool journal;
 } log_state = { .service = "-", .level = LOG_LEVEL_INFO };
 
-/* $JOURNAL_STREAM names stderr's device and inode where it leads to the journal (systemd.exec(5)) */
+/* $JOURNAL_STREAM names stderr's device and inode where that is the journal (systemd.exec(5)) */
 static bool stderr_is_journal(void)
 {
 	const char *s = getenv("JOURNAL_STREAM");

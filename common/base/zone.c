@@ -106,7 +106,8 @@ static enum zone_hit instant(const struct zone *z, int64_t local_s, bool later, 
 	return first || second ? ZONE_ONCE : ZONE_SKIPPED;
 }
 
-enum zone_hit zone_instant(const struct zone *z, const struct civil *c, bool later, int64_t *ret_at_us)
+enum zone_hit zone_instant(const struct zone *z, const struct civil *c, bool later,
+			   int64_t *ret_at_us)
 {
 	int64_t local = (int64_t)civil_to_days(c->year, c->month, c->day) * DAY_S +
 			c->hour * 3600 + c->minute * 60 + c->second;

@@ -29,7 +29,8 @@ enum zone_hit { ZONE_ONCE = 0, ZONE_SKIPPED = 1, ZONE_TWICE = 2 };
  * gap's length; a doubled hour (autumn) gives the first reading, or the second if later is set.
  * What happened is returned.
  */
-enum zone_hit zone_instant(const struct zone *z, const struct civil *c, bool later, int64_t *ret_at_us);
+enum zone_hit zone_instant(const struct zone *z, const struct civil *c, bool later,
+			   int64_t *ret_at_us);
 /* start of a local day; where midnight is skipped, the first instant of the day */
 int64_t zone_day_start(const struct zone *z, int32_t day);
 int32_t civil_to_days(int year, int month, int day);

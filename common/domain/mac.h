@@ -22,8 +22,8 @@ static inline _unused_ void mac_begin(crypto_generichash_state *state, const cha
 	sodium_memzero(&derive, sizeof(derive));
 }
 
-static inline _unused_ void mac(const char *purpose, struct bytes secret, const void *data, size_t len,
-				uint8_t *ret, size_t ret_len)
+static inline _unused_ void mac(const char *purpose, struct bytes secret, const void *data,
+				size_t len, uint8_t *ret, size_t ret_len)
 {
 	crypto_generichash_state state;
 

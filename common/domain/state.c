@@ -19,8 +19,8 @@ static Centraleta__V1__RequestState open_as(Centraleta__V1__WorkState s)
 	}
 }
 
-void state_of_request(const struct work_now *items, size_t n, Centraleta__V1__RequestState *ret_state,
-		      Centraleta__V1__Outcome *ret_outcome)
+void state_of_request(const struct work_now *items, size_t n,
+		      Centraleta__V1__RequestState *ret_state, Centraleta__V1__Outcome *ret_outcome)
 {
 	Centraleta__V1__RequestState open = REQUEST(UNSPECIFIED);
 	Centraleta__V1__Outcome outcome = OUTCOME(UNSPECIFIED);

@@ -17,7 +17,8 @@ struct work_now {
  * the open ones says how far. Closed when all that count are closed; the outcome is DONE if any
  * was done, else that of the last. With none that counts: RECEIVED (waiting for routing).
  */
-void state_of_request(const struct work_now *items, size_t n, Centraleta__V1__RequestState *ret_state,
+void state_of_request(const struct work_now *items, size_t n,
+		      Centraleta__V1__RequestState *ret_state,
 		      Centraleta__V1__Outcome *ret_outcome);
 
 /* may a work item go from one state to another by this update? (NOTE leaves it as it is) */

@@ -86,8 +86,8 @@ int admin_start(struct process *p)
 	static const struct http_limits limits = {
 		.body_max = 1024, .connections_max = 64, .output_max = 16 << 20,
 	};
-	int r = http_server_new(&p->admin, p->loop, config_str(p->first, "admin.listen"), &limits, &ops,
-				p, p->metrics, "admin");
+	int r = http_server_new(&p->admin, p->loop, config_str(p->first, "admin.listen"), &limits,
+				&ops, p, p->metrics, "admin");
 
 	return r ? r : runtime_admin_file(p);
 }

@@ -17,7 +17,8 @@ static void warn_changed(const struct process *p, const struct config *c)
 			snprintf(name, sizeof(name), "%s.%s", k->section, k->name);
 			if (strcmp(name, "log.level") &&
 			    strcmp(config_str(c, name), config_str(p->first, name)))
-				log_warn("service.reload", "key=%s reason=\"counts after a restart\"", name);
+				log_warn("service.reload",
+					 "key=%s reason=\"counts after a restart\"", name);
 		}
 	}
 }

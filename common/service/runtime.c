@@ -1,7 +1,8 @@
 /*
  * runtime - name, folder, secret, address file, and the word to the service manager
  *
- * All of it is checked before anything is opened, so that a wrong installation gives one clear line.
+ * All of it is checked before anything is opened, so that a wrong installation gives one clear
+ * line.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -47,7 +48,8 @@ int runtime_member(struct process *p)
 	p->service.member = p->member;
 	if (member_valid(p->member))
 		return 0;
-	log_error("service.member", "name=\"%s\" reason=\"letters, digits, '.', '_', '-' only, 63 at most\"",
+	log_error("service.member",
+		  "name=\"%s\" reason=\"letters, digits, '.', '_', '-' only, 63 at most\"",
 		  p->member);
 	return -EINVAL;
 }
@@ -81,10 +83,11 @@ int runtime_secret(struct process *p)
 	size_t len = secret ? strlen(secret) : 0;
 
 	if (len < SECRET_MIN) {
-		log_error("service.secret", "key=service.secret_file path=\"%s\" bytes=%zu reason=\"%s\"",
+		log_error("service.secret",
+			  "key=service.secret_file path=\"%s\" bytes=%zu reason=\"%s\"",
 			  config_str(p->first, "service.secret_file"), len,
-			  secret ? "32 bytes or more are needed" :
-				   "no readable text in it; `openssl rand -hex 32` makes one");
+			  secret ? "32 bytes or more are needed"
+				 : "no readable text in it; `openssl rand -hex 32` makes one");
 		return -EINVAL;
 	}
 	p->service.secret = (struct bytes){ (const uint8_t *)secret, len };
@@ -98,7 +101,8 @@ int runtime_admin_file(struct process *p)
 	size_t len = strlen(address);
 	int fd, r = 0;
 
-	snprintf(path, sizeof(path), "%s/%s.admin", config_str(p->first, "service.runtime_dir"), p->member);
+	snprintf(path, sizeof(path), "%s/%s.admin", config_str(p->first, "service.runtime_dir"),
+		 p->member);
 	snprintf(temporary, sizeof(temporary), "%s.%d", path, getpid());
 	fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
 	if (fd < 0)

@@ -45,7 +45,8 @@ static void enter(struct process *p, enum phase phase)
 
 static void begin_drain(struct process *p)
 {
-	uint64_t now = clock_mono_ms(), drain_ms = (uint64_t)config_int(p->service.config, "service.drain_ms");
+	uint64_t drain_ms = (uint64_t)config_int(p->service.config, "service.drain_ms");
+	uint64_t now = clock_mono_ms();
 
 	log_info("service.draining", "drain_ms=%llu", (unsigned long long)drain_ms);
 	p->drain_ends_ms = now + drain_ms;
@@ -98,7 +99,8 @@ static void watch_ready(struct process *p)
 		return;
 	set_ready(p, ready);
 	if (ready) {
-		log_info("service.ready", "member=%s admin=%s", p->member, http_server_address(p->admin));
+		log_info("service.ready", "member=%s admin=%s", p->member,
+			 http_server_address(p->admin));
 		runtime_notify("READY=1");
 	} else if (p->phase == PHASE_RUNNING) {
 		log_warn("service.unready", "state=%s", buf_err(&text) ? "" : text.data);

@@ -40,11 +40,12 @@ struct service_ops {
 	size_t metrics_n;
 	const struct query *queries;
 	size_t queries_n;
-	/* adds its consumers to s->log; s->log is started afterwards. metrics_base + id is a metric */
+	/* adds its consumers to s->log, which is started afterwards; metrics_base + id: a metric */
 	int (*start)(struct service *s, int metrics_base, void **ret_self);
 	/* last: all groups have ended, the event log and its consumers are gone (log is NULL) */
 	void (*free)(void *self);
-	void (*on_config)(void *self, int64_t revision); /* towns changed in the store; may be NULL */
+	/* the towns' configuration changed in the store; may be NULL */
+	void (*on_config)(void *self, int64_t revision);
 	/*
 	 * Takes the new configuration or keeps the old, whole (unless 0). Keep nothing borrowed
 	 * from the one before but what start() was given, which lives on. May be NULL.
@@ -64,8 +65,8 @@ struct service_ops {
 int service_main(int argc, char **argv, const struct service_ops *ops);
 
 /*
- * The common keys, in keys.def. store.role "" is centraleta_<name>; bus.endpoint (of the PUB socket)
- * "" is ipc://<service.runtime_dir>/<member>.pub; service.member "" is <name>-<host name>.
+ * The common keys, in keys.def. store.role "" is centraleta_<name>; bus.endpoint "" (of the PUB
+ * socket) is ipc://<service.runtime_dir>/<member>.pub; service.member "" is <name>-<host name>.
  * service.secret_file must hold 32 bytes of text or more.
  */
 extern const struct config_key service_keys[];

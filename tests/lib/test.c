@@ -97,7 +97,8 @@ void test_real(const char *file, int line, const char *a, const char *b, double 
 		test_fail(file, line, "%s == %s: %.17g and %.17g", a, b, va, vb);
 }
 
-void test_str(const char *file, int line, const char *a, const char *b, const char *va, const char *vb)
+void test_str(const char *file, int line, const char *a, const char *b, const char *va,
+	      const char *vb)
 {
 	if ((va && vb) ? strcmp(va, vb) : va != vb)
 		test_fail(file, line, "%s == %s:\n  \"%s\"\n  \"%s\"", a, b, va ? va : "(null)",
@@ -111,8 +112,8 @@ void test_mem(const char *file, int line, const char *a, const char *b, const vo
 
 	for (size_t i = 0; i < len; i++) {
 		if (pa[i] != pb[i])
-			test_fail(file, line, "%s == %s: byte %zu of %zu is 0x%02x and 0x%02x", a, b,
-				  i, len, pa[i], pb[i]);
+			test_fail(file, line, "%s == %s: byte %zu of %zu is 0x%02x and 0x%02x", a,
+				  b, i, len, pa[i], pb[i]);
 	}
 }
 

@@ -59,7 +59,8 @@ void test_int(const char *file, int line, const char *op, bool ok, const char *a
 	      long long va, long long vb);
 void test_real(const char *file, int line, const char *a, const char *b, double va, double vb,
 	       double within);
-void test_str(const char *file, int line, const char *a, const char *b, const char *va, const char *vb);
+void test_str(const char *file, int line, const char *a, const char *b, const char *va,
+	      const char *vb);
 void test_mem(const char *file, int line, const char *a, const char *b, const void *va,
 	      const void *vb, size_t len);
 void test_has(const char *file, int line, const char *a, const char *text, const char *part);
