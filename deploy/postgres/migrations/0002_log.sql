@@ -31,7 +31,9 @@ CREATE TABLE event (
 	trace		bytea NOT NULL CHECK (length(trace) = 16),	-- W3C trace id
 	body		bytea NOT NULL CHECK (length(body) <= 65536),
 	PRIMARY KEY (lane, seq),
-	UNIQUE (lane, order_key, key_version)	-- the compare-and-set of every state change
+	-- The compare-and-set of every state change. order_key leads, so that only the primary key
+	-- serves "the newest of a lane", also in a plan that was made while the table was empty.
+	CONSTRAINT event_lane_order_key_key_version_key UNIQUE (order_key, key_version, lane)
 );
 
 -- Append-only; the newest row of (consumer, lane) says where it stands. Seeded (0, 0) by migrate.

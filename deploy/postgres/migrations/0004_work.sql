@@ -80,7 +80,8 @@ CREATE TABLE delivery (
 	at		timestamptz NOT NULL,
 	PRIMARY KEY (lane, department, dseq)
 );
-CREATE INDEX delivery_topic ON delivery (lane, department, service, dseq);
+-- service leads: the newest of a department must come from the primary key, whatever the statistics
+CREATE INDEX delivery_topic ON delivery (service, department, lane, dseq);
 
 -- What a consumer name of a department has acknowledged: append-only ranges [first, last].
 -- first = 0 is the low-water mark: all up to last is acknowledged, older rows may go.
