@@ -81,6 +81,8 @@ static void answer_one(struct app *a, struct batch *b, const struct event *e)
 
 static bool wants_retry(struct app *a, struct batch *b)
 {
+	if (a->hold)
+		return true;
 	for (size_t i = 0; i < batch_count(b); i++)
 		if (batch_event(b, i)->order_key == a->retry_once_key) {
 			a->retry_once_key = 0;
@@ -99,6 +101,8 @@ static void on_take(void *ctx, struct batch *b)
 		batch_retry(b, 20);
 		return;
 	}
+	if (a->wait_key_row)
+		store_add(batch_group(b), &own_queries[1]);
 	for (size_t i = 0; i < batch_count(b); i++)
 		answer_one(a, b, batch_event(b, i));
 	if (!a->log && a->kick_key)
@@ -176,6 +180,7 @@ void node_open(struct node *n, const char *member, const char *const *sets, stru
 	static struct query_table own = { own_queries, ARRAY_SIZE(own_queries) };
 	static struct query_table tables[3];
 	unsigned group_ms = n->group_ms;
+	const char *kind = n->kind ? n->kind : "routing";
 	struct store_options so = { .dsn = pg_dsn(pg), .application_name = member,
 				    .role = "centraleta_routing", .tables = tables,
 				    .group_ms = group_ms ? group_ms : 3000 };
@@ -191,7 +196,7 @@ void node_open(struct node *n, const char *member, const char *const *sets, stru
 	ASSERT_OK(store_new(&n->control, loop, &so));
 	eo = (struct eventlog_options){ .loop = loop, .bus = n->bus, .writers = n->writers,
 					.control = n->control, .metrics = n->metrics, .config = n->config,
-					.kind = "routing", .on_config = on_config, .ctx = n };
+					.kind = kind, .on_config = on_config, .ctx = n };
 	ASSERT_OK(eventlog_new(&n->log, &eo));
 	add_app(n, a);
 	if (b)

@@ -21,6 +21,8 @@ struct app {
 	int64_t fatal_key; /* the process ends */
 	int64_t bad_version_key; /* answers with a key_version that is there */
 	int64_t kick_key;
+	bool hold; /* batch_retry() until the test says so */
+	bool wait_key_row; /* groups wait for a row that a test may hold: behind their step */
 	bool slow_load; /* consumer_loaded() is the test's */
 	size_t batch_max;
 	struct consumer_ops ops;
@@ -44,7 +46,9 @@ struct node {
 	struct eventlog *log;
 	struct app *apps[2];
 	int64_t revision;
-	unsigned group_ms;
+	/* read by node_open() */
+	unsigned group_ms; /* 0: 3,000 */
+	const char *kind; /* NULL: "routing" */
 };
 
 extern struct pg *pg;
