@@ -4,7 +4,7 @@
  *
  * lane.c moves a lane of a consumer from state to state and is the only one that does; batch.c
  * builds its groups; parked.c sets events aside and plays them back; holder.c says which lanes are
- * ours; peers.c hears others, publish.c tells them; probe.c looks where nobody told.
+ * ours; peers.c hears others, publish.c tells them; probe.c looks where nobody told, page.c reads it.
  */
 #include <stdio.h>
 #include "common/base/clock.h"
@@ -255,6 +255,7 @@ void lane_offer(struct lane *l, struct run *r); /* events of the wire, or of thi
 void lane_line_changed(struct lane *l); /* generation, after, base */
 void lane_turn(void *log); /* all that were woken */
 void lane_pause(struct lane *l, unsigned ms, bool reopen);
+void lane_back_off(struct lane *l, bool reopen); /* longer after each failure in a row */
 void lane_stop(struct lane *l, const char *why, const char *detail);
 /* the lane's batch, or a read for it, ended in that verdict: what next */
 void lane_failed(struct lane *l, const struct answer *a);
@@ -269,6 +270,9 @@ static inline bool lane_works(const struct lane *l)
 }
 /* until progress passes single_until, one event is in flight (reliability R13) */
 bool lane_single(const struct lane *l);
+
+/* ---- page.c */
+void lane_read_page(struct lane *l); /* LANE_READING, then LANE_IDLE */
 
 /* ---- batch.c */
 /* 0; > 0: nothing to decide (all were skipped); -ENOMEM */

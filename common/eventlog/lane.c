@@ -11,7 +11,6 @@
  * can wake a lane (a frame, a kick, a timer, the end of a group) only marks it: it is looked at
  * from the loop, so no consumer is called from inside another's callback.
  */
-#include <errno.h>
 #include <inttypes.h>
 #include "common/base/err.h"
 #include "common/eventlog/internal.h"
@@ -81,7 +80,7 @@ void lane_pause(struct lane *l, unsigned ms, bool reopen)
 	loop_timer_set(l->timer, may_close(l) ? 0 : ms);
 }
 
-static void back_off(struct lane *l, bool reopen)
+void lane_back_off(struct lane *l, bool reopen)
 {
 	struct eventlog *log = l->consumer->log;
 
@@ -202,7 +201,7 @@ static void on_opened(void *ctx, const struct answer *a)
 	else if (a->verdict == STORE_BUG || a->verdict == STORE_DATA)
 		lane_stop(l, "open", a->sqlstate);
 	else if (a->verdict)
-		back_off(l, true);
+		lane_back_off(l, true);
 	else if (!rows_count(a->rows[0]))
 		lane_stop(l, "open", "no progress row: centraleta migrate seeds it");
 	else
@@ -223,7 +222,7 @@ static void open_lane(struct lane *l)
 		r = log_submit(l->consumer->log, g, on_opened, l);
 	}
 	if (r)
-		back_off(l, true);
+		lane_back_off(l, true);
 }
 
 void lane_take_over(struct lane *l, int64_t epoch)
@@ -314,96 +313,6 @@ void lane_line_changed(struct lane *l)
 	feed_fini(&l->feed);
 	l->reopen = true;
 	lane_wake(l);
-}
-
-/* ---- reading the table -------------------------------------------------------------------- */
-
-static int add_page(struct lane *l, const struct rows *r)
-{
-	size_t n = rows_count(r);
-	struct event *events = n ? log_scratch(l->consumer->log, n) : NULL;
-	_cleanup_(run_unrefp) struct run *run = NULL;
-	int e = 0;
-
-	if (!n)
-		return 0;
-	if (!events)
-		return err_here(-ENOMEM);
-	for (size_t i = 0; i < n && !e; i++)
-		e = read_event_row(r, i, l->index, &events[i]);
-	if (!e)
-		e = run_new(&run, events, n, l->consumer->ops->types);
-	return e ? e : feed_add(&l->feed, run, 0, 0);
-}
-
-/*
- * The page was not full: it ends at the newest event. Whatever claimed that there is more, and was
- * heard before the page was asked for, lied.
- */
-static void page_ended(struct lane *l, int64_t last)
-{
-	struct log_lane *info = lane_info(l);
-
-	l->catching_up = false;
-	if (info->head != l->read_head || info->head <= last)
-		return;
-	info->head = last;
-	if (l->feed.n && l->feed.runs[l->feed.head]->events[0].seq > last)
-		feed_fini(&l->feed);
-}
-
-static void on_page(void *ctx, const struct answer *a)
-{
-	struct lane *l = ctx;
-	struct consumer *c = l->consumer;
-	const struct rows *r;
-	size_t n;
-
-	if (a->verdict) {
-		lane_failed(l, a);
-		return;
-	}
-	r = a->rows[0];
-	n = rows_count(r);
-	series_add(c->reads, 1);
-	series_add(c->read_events, (double)n);
-	l->gap_until_ms = 0;
-	l->catching_up = true;
-	if (n && rows_int(r, 0, 0) != line_next(&lane_info(l)->line, l->seen)) {
-		/* a rewind that we haven't heard of, or a hole in the log */
-		if (++l->conflicts > CONFLICTS_MAX)
-			lane_stop(l, "gap", "the log is not dense");
-		else
-			back_off(l, true);
-		return;
-	}
-	if (add_page(l, r)) {
-		back_off(l, true);
-		return;
-	}
-	if (n < (size_t)c->log->set.page_events)
-		page_ended(l, n ? rows_int(r, n - 1, 0) : l->seen);
-	lane_idle(l);
-}
-
-static void read_page(struct lane *l)
-{
-	struct consumer *c = l->consumer;
-	struct store_group *g = NULL;
-	int r = store_group_new(&g, lane_store(l));
-
-	l->state = LANE_READING;
-	l->read_head = lane_info(l)->head;
-	if (!r) {
-		store_add(g, query(EVENTLOG_PAGE));
-		store_p_int2(g, (int16_t)l->index);
-		store_p_int8(g, l->seen);
-		store_p_int4(g, c->log->set.page_events);
-		store_p_int8(g, (int64_t)c->ops->types);
-		r = log_submit(c->log, g, on_page, l);
-	}
-	if (r)
-		lane_retry(l, r);
 }
 
 /* ---- the next thing ----------------------------------------------------------------------- */
@@ -506,7 +415,7 @@ static void act(struct lane *l)
 		store_skip(l);
 		break;
 	case DO_READ:
-		read_page(l);
+		lane_read_page(l);
 		break;
 	case DO_REST:
 	case DO_AWAIT:
@@ -576,7 +485,7 @@ void lane_retry(struct lane *l, int r)
 	log_debug("eventlog.retry", "consumer=%s lane=%u r=%d", l->consumer->ops->name, l->index, r);
 	l->kicked |= l->batch.kicked;
 	batch_end(&l->batch);
-	back_off(l, false);
+	lane_back_off(l, false);
 }
 
 void lane_bad_event(struct lane *l, const char *detail)
@@ -628,11 +537,11 @@ void lane_failed(struct lane *l, const struct answer *a)
 	case STORE_FENCED: /* also where a forged frame led beyond the log */
 		feed_fini(&l->feed);
 		batch_end(&l->batch);
-		back_off(l, true);
+		lane_back_off(l, true);
 		break;
 	case STORE_UNSURE: /* a ghost may have committed it: the step will tell */
 		batch_end(&l->batch);
-		back_off(l, true);
+		lane_back_off(l, true);
 		break;
 	case STORE_CONFLICT:
 		conflict(l, a);
