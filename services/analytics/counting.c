@@ -369,7 +369,7 @@ static void on_facts(void *ctx, struct batch *b, const struct answer *answer)
 		counting_load_towns(a);
 	if (!r)
 		batch_commit(b);
-	else if (r == -EINVAL && batch_count(b) == 1)
+	else if (r == -EINVAL) /* among others it is looked for, and parked when it is alone */
 		batch_park(b, "the body can't be read");
 	else
 		batch_retry(b, 200);
