@@ -12,6 +12,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path[:0] = [str(ROOT / "tests" / "lib"), str(HERE)]
+import cluster
 import ledgers
 import mailserver
 from replay import Replay, requests_of
@@ -27,6 +28,10 @@ class Trial:
 		self.args = args
 		self.folder = pathlib.Path(tempfile.mkdtemp(prefix="centraleta-try-"))
 		self.folder.chmod(0o755)
+		# an empty cluster is kept in the build folder, so that a second run is ready sooner
+		self.kept = pathlib.Path(args.build).resolve()
+		found = any(p.is_dir() for p in self.kept.glob("postgres-template-*"))
+		cluster.TEMPLATE = str((self.kept if found else self.folder) / "postgres-template-%s-%u")
 		self.mail = mailserver.Postfix(domains=["citizen.test"])
 		self.stack = None
 		self.crews, self.keys = [], {}
@@ -162,6 +167,8 @@ class Trial:
 			crew.wait()
 		codes = self.stack.stop() if self.stack else {}
 		self.mail.stop()
+		for made in self.folder.glob("postgres-template-*[0-9]"):
+			subprocess.run(["cp", "-a", str(made), str(self.kept)], check=False)
 		if self.args.keep:
 			print(f"kept: {self.folder}")
 		else:
