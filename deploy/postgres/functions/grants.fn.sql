@@ -60,6 +60,8 @@ GRANT SELECT (lane, work_item, jurisdiction, department, kind, outcome, note, at
 -- staff: everything of one town but secrets
 GRANT SELECT ON ALL TABLES IN SCHEMA centraleta TO centraleta_staff;
 REVOKE ALL ON api_key, idempotency FROM centraleta_staff;
+-- nor what names no town and so can't be kept to one
+REVOKE ALL ON delivery_ack, department_line, member, schema_function, schema_migration FROM centraleta_staff;
 
 -- the operators' command: configuration, and the wishes of parked rows
 GRANT SELECT ON ALL TABLES IN SCHEMA centraleta TO centraleta_admin;
