@@ -209,6 +209,7 @@ struct eventlog {
 	bool probe_in_flight, wishes_asked;
 	uint64_t probed_ms;
 	size_t prune_next;
+	bool prune_asked; /* by the probe in flight: its last statement */
 
 	struct bus_sock *pub, *sub;
 	struct wire *wire;

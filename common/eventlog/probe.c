@@ -99,11 +99,12 @@ static bool any_parked(struct eventlog *log)
 
 /* ---- pruning ------------------------------------------------------------------------------ */
 
-/* the next held lane's turn; true: a statement was added */
+/* the next lane's turn, if it is held */
 static void add_prune(struct eventlog *log, struct store_group *g)
 {
 	size_t n = log->n_consumers * log->n_lanes, i = 0;
 
+	log->prune_asked = false;
 	if (!n)
 		return;
 	log->prune_next %= n;
@@ -117,8 +118,18 @@ static void add_prune(struct eventlog *log, struct store_group *g)
 			store_p_int8(g, l->step);
 			store_p_int8(g, log->set.prune_after_ms);
 			store_p_int4(g, log->set.prune_rows);
+			log->prune_asked = true;
 		}
 	log->prune_next++;
+}
+
+/* A full bite: there is more, and it may grow faster than a bite a round of all lanes takes. */
+static void pruned(struct eventlog *log, const struct rows *r)
+{
+	if (rows_int(r, 0, 0) < log->set.prune_rows)
+		return;
+	log->prune_next--; /* the same lane again */
+	probe_soon(log);
 }
 
 /* ---- the statement ------------------------------------------------------------------------ */
@@ -137,6 +148,8 @@ static void on_probed(void *ctx, const struct answer *a)
 	read_revision(log, a->rows[0]);
 	if (log->wishes_asked)
 		read_wishes(log, a->rows[1]);
+	if (log->prune_asked)
+		pruned(log, a->rows[a->n - 1]);
 }
 
 static void add_wishes(struct eventlog *log, struct store_group *g)

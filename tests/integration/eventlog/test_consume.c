@@ -305,6 +305,24 @@ TEST(old_progress_rows_go_but_never_the_newest)
 	world_close();
 }
 
+TEST(many_old_progress_rows_go_bite_after_bite)
+{
+	static const char *const sets[] = { "eventlog.prune_rows=50", NULL };
+	struct app a = routing();
+	struct node n = { 0 };
+
+	world_open();
+	pg_sql(pg, "INSERT INTO progress SELECT 'routing', 5, g, 0, now() - interval '2 hours'"
+		   " FROM generate_series(1, 1000) g");
+	node_open(&n, "routing-1", sets, &a, NULL);
+	node_start(&n);
+	/* a bite a second and lane would take 160 s */
+	WAIT(pg_number(pg, "SELECT count(*) FROM progress WHERE consumer = 'routing' AND lane = 5") == 1, 40000);
+	ASSERT_EQ(step_of("routing", 5, "step"), 1000);
+	node_close(&n);
+	world_close();
+}
+
 TEST(the_configurations_revision_is_told)
 {
 	struct app a = routing();
