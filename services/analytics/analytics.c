@@ -27,7 +27,7 @@ static void analytics_free(void *self)
 		return;
 	http_server_free(a->http);
 	store_free(a->reader);
-	counting_free_towns(a);
+	counting_stop(a);
 	free(a);
 }
 

@@ -21,7 +21,9 @@ struct analytics {
 	int metrics; /* base */
 	struct town *towns; /* by jurisdiction, ascending; replaced whole */
 	size_t towns_n;
-	bool loaded, loading, again;
+	struct town_load *load; /* under way; owned by the store's callback */
+	struct loop_timer *load_timer;
+	bool loaded, again;
 	unsigned flush_ms;
 	int64_t days_max;
 	uint64_t waiting_since[32]; /* monotonic ms, by lane; 0: nothing waits */
@@ -47,7 +49,7 @@ enum {
 extern const struct query analytics_queries[QUERIES_N];
 int counting_start(struct analytics *a) _must_check_;
 void counting_load_towns(struct analytics *a);
-void counting_free_towns(struct analytics *a);
+void counting_stop(struct analytics *a);
 
 /* report.c */
 int report_start(struct analytics *a) _must_check_;

@@ -15,6 +15,8 @@
 #include "services/analytics/analytics.h"
 #include "services/analytics/core_fact.h"
 
+enum { LOAD_RETRY_MS = 500 };
+
 const struct query analytics_queries[QUERIES_N] = {
 #define QUERY QUERY_ENTRY
 #include "services/analytics/queries.def"
@@ -23,7 +25,7 @@ const struct query analytics_queries[QUERIES_N] = {
 
 /* ---- towns ---------------------------------------------------------------------------------------- */
 
-void counting_free_towns(struct analytics *a)
+static void counting_free_towns(struct analytics *a)
 {
 	for (size_t i = 0; i < a->towns_n; i++)
 		zone_free(a->towns[i].zone);
@@ -73,30 +75,59 @@ static int take_towns(struct analytics *a, const struct rows *rows)
 	return 0;
 }
 
+struct town_load { /* outlives an analytics that ends before the store answers */
+	struct analytics *a; /* NULL: gone */
+};
+
 static void on_towns(void *ctx, const struct answer *answer)
 {
-	struct analytics *a = ctx;
+	_cleanup_(freep) struct town_load *load = ctx;
+	struct analytics *a = load->a;
 
-	a->loading = false;
+	if (!a)
+		return;
+	a->load = NULL;
 	if (answer->verdict == STORE_OK && take_towns(a, answer->rows[0]))
 		log_error("analytics.towns", "a town's time zone is not in tzdata; the towns before stay");
-	if (answer->verdict != STORE_OK || a->again)
+	if (answer->verdict != STORE_OK)
+		loop_timer_set(a->load_timer, LOAD_RETRY_MS);
+	else if (a->again)
 		counting_load_towns(a);
 }
 
-/* At each change of the configuration; while the store is away the batches wait and ask again. */
+/* At each change of the configuration; a load without an answer is tried again. */
 void counting_load_towns(struct analytics *a)
 {
 	_cleanup_(store_group_freep) struct store_group *g = NULL;
+	_cleanup_(freep) struct town_load *load = NULL;
 
-	a->again = a->loading;
-	if (a->loading || store_group_new(&g, a->service->control))
+	a->again = a->load != NULL;
+	if (a->load)
 		return;
+	loop_timer_set(a->load_timer, LOAD_RETRY_MS); /* until one is under way */
+	load = calloc(1, sizeof(*load));
+	if (!load || store_group_new(&g, a->service->control))
+		return;
+	load->a = a;
 	store_add(g, &analytics_queries[Q_TOWNS]);
-	if (!store_submit(g, on_towns, a)) {
-		a->loading = true;
-		(void)steal(g);
-	}
+	if (store_submit(g, on_towns, load))
+		return;
+	loop_timer_stop(a->load_timer);
+	(void)steal(g);
+	a->load = steal(load);
+}
+
+static void on_load_time(void *ctx)
+{
+	counting_load_towns(ctx);
+}
+
+void counting_stop(struct analytics *a)
+{
+	if (a->load)
+		a->load->a = NULL;
+	loop_timer_free(a->load_timer);
+	counting_free_towns(a);
 }
 
 /* ---- one batch -------------------------------------------------------------------------------------- */
@@ -425,7 +456,7 @@ static void take(void *ctx, struct batch *b)
 	}
 	wait_ms = company_ms(a, b);
 	if (wait_ms || !a->loaded) {
-		if (!a->loaded && !a->loading)
+		if (!a->loaded && !a->load)
 			counting_load_towns(a);
 		batch_retry(b, wait_ms ? wait_ms : 100);
 		return;
@@ -464,6 +495,10 @@ int counting_start(struct analytics *a)
 	};
 #undef BIT
 
+	int r = loop_timer_new(&a->load_timer, a->service->loop, on_load_time, a);
+
+	if (r)
+		return r;
 	ops.batch_max = (size_t)config_int(a->service->config, "analytics.batch_max");
 	return eventlog_consumer(a->service->log, &ops, a, &a->consumer);
 }

@@ -1,5 +1,5 @@
 """The analytics daemon on a real PostgreSQL: an event that can't be read is set aside alone, and
-its lane goes on counting. Events are put into the log by event_append, as intake does.
+its lane goes on counting; towns that can't be read are asked for again, at a measured pace. Events are put into the log by event_append, as intake does.
 
 Environment: CENTRALETA_BUILD (the build folder).
 """
@@ -43,7 +43,7 @@ def event_module(folder):
 	return importlib.import_module("centraleta.v1.event_pb2")
 
 
-class Unreadable(unittest.TestCase):
+class Analytics(unittest.TestCase):
 	def setUp(self):
 		self.folder = tempfile.TemporaryDirectory(prefix="centraleta-analytics-")
 		self.addCleanup(self.folder.cleanup)
@@ -94,6 +94,23 @@ class Unreadable(unittest.TestCase):
 		while self.counted() < 40 and time.monotonic() < deadline:
 			time.sleep(0.05)
 		self.assertEqual(self.counted(), 40)
+		self.assertEqual(daemon.stop(), 0, daemon.tail(20))
+
+	def test_towns_that_cant_be_read_are_asked_for_at_a_measured_pace(self):
+		self.append([self.received()], 1000)
+		self.sql("REVOKE SELECT ON jurisdiction FROM centraleta_daemon")
+		daemon = self.stack.start_daemon("analytics")
+		time.sleep(4)
+		asked = sum(v for k, v in daemon.metrics().items()
+			if k.startswith("store_group_seconds_count") and 'verdict="bug"' in k)
+		self.assertGreaterEqual(asked, 2)
+		self.assertLess(asked, 40)
+		self.sql("GRANT SELECT ON jurisdiction TO centraleta_daemon")
+		daemon.wait_ready()
+		deadline = time.monotonic() + 20
+		while self.counted() < 1 and time.monotonic() < deadline:
+			time.sleep(0.05)
+		self.assertEqual(self.counted(), 1)
 		self.assertEqual(daemon.stop(), 0, daemon.tail(20))
 
 
