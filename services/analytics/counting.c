@@ -231,6 +231,17 @@ static int book(struct counting *c, int sign)
 	return 0;
 }
 
+static void tell(const struct event *e)
+{
+	char trace[33];
+
+	if (!log_enabled(LOG_LEVEL_DEBUG))
+		return;
+	trace_hex(&e->trace, trace);
+	log_debug("analytics.event", "trace=%s request=%lld type=%d lane=%d seq=%lld", trace,
+		  (long long)e->order_key, e->type, e->lane, (long long)e->seq);
+}
+
 /* known facts that no event changed were booked out: book them in again */
 static int apply(struct counting *c, const struct batch *b)
 {
@@ -240,6 +251,7 @@ static int apply(struct counting *c, const struct batch *b)
 		const struct event *e = batch_event(b, i);
 		size_t at = find_fact(c, e->order_key);
 
+		tell(e);
 		r = fact_apply(&c->facts[at], &c->known[at], e);
 		if (r < 0)
 			return r;
