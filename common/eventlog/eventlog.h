@@ -126,6 +126,7 @@ int batch_generation(const struct batch *b);
 int64_t batch_epoch(const struct batch *b);
 size_t batch_count(const struct batch *b);
 const struct event *batch_event(const struct batch *b, size_t i);
+bool batch_suspect(const struct batch *b); /* one event at a time, for a process died here: don't wait for more */
 bool batch_alone(const struct batch *b); /* a parked event that is replayed: not the newest of its key */
 
 /*

@@ -35,6 +35,7 @@ enum {
 	ENDPOINT_BYTES = 256,
 	CONFLICTS_MAX = 5, /* decided again at once; then with growing pauses */
 	CONFLICTS_STOP = 40, /* then it is a bug */
+	TURN_MS = 5, /* a lane under single_until asks so often whether it is its turn */
 	TRIES_MAX = 4, /* of one event under single_until, and of a replay: then it is parked */
 	BATCH_DEFAULT = 256,
 	SCAN_FACTOR = 16, /* a batch looks at up to so many times its size */
@@ -205,6 +206,8 @@ struct eventlog {
 	char (*peers)[ENDPOINT_BYTES]; /* connected */
 	size_t n_peers;
 
+	struct lane *suspect; /* whose one event is in flight under single_until; NULL: nobody's turn */
+
 	struct loop_timer *probe_timer;
 	bool probe_in_flight, wishes_asked;
 	uint64_t probed_ms;
@@ -296,7 +299,12 @@ void parked_set_aside(struct lane *l, const char *cause, const char *detail);
 void parked_replay(struct lane *l); /* reads the next that is wished back */
 void parked_finish_replay(struct batch *b); /* adds the statements that end a replay */
 void parked_committed(struct batch *b, const struct answer *a);
-void lane_try_single(struct lane *l); /* counts the event in flight, then decides */
+/*
+ * Counts the event in flight, then decides; waits while another lane of this process has its turn,
+ * or a death would be counted against what did not cause it.
+ */
+void lane_try_single(struct lane *l);
+void lane_turn_over(struct lane *l); /* it moved, stopped or is read again: the next may try */
 
 /* ---- holder.c */
 int holder_start(struct eventlog *log) _must_check_;

@@ -93,6 +93,7 @@ void lane_stop(struct lane *l, const char *why, const char *detail)
 	log_error("eventlog.stopped", "consumer=%s lane=%u why=%s detail=\"%s\" seq=%" PRId64,
 		  l->consumer->ops->name, l->index, why, detail, l->seq);
 	l->stopped = true;
+	lane_turn_over(l);
 	series_set(l->stopped_gauge, 1);
 	batch_end(&l->batch);
 	l->conflicts = 0;
@@ -213,6 +214,7 @@ static void open_lane(struct lane *l)
 	struct store_group *g = NULL;
 	int r = store_group_new(&g, lane_store(l));
 
+	lane_turn_over(l);
 	l->state = LANE_OPENING;
 	l->opened_ms = clock_mono_ms();
 	if (!r) {
@@ -244,6 +246,7 @@ void lane_take_over(struct lane *l, int64_t epoch)
 
 static void close_lane(struct lane *l)
 {
+	lane_turn_over(l);
 	batch_end(&l->batch);
 	feed_fini(&l->feed);
 	keys_fini(&l->parked);
@@ -464,6 +467,7 @@ void lane_moved(struct lane *l)
 {
 	struct batch *b = &l->batch;
 
+	lane_turn_over(l);
 	l->step++;
 	l->seq = l->seen = b->seq;
 	feed_drop(&l->feed, l->seq);

@@ -198,11 +198,25 @@ static void on_counted(void *ctx, const struct answer *a)
 	}
 }
 
+void lane_turn_over(struct lane *l)
+{
+	if (l->consumer->log->suspect == l)
+		l->consumer->log->suspect = NULL;
+}
+
 void lane_try_single(struct lane *l)
 {
+	struct eventlog *log = l->consumer->log;
 	struct store_group *g = NULL;
 	int r;
 
+	if (log->suspect && log->suspect != l) {
+		l->kicked |= l->batch.kicked;
+		batch_end(&l->batch);
+		lane_pause(l, TURN_MS, false);
+		return;
+	}
+	log->suspect = l;
 	if (l->tried == l->batch.events[0].seq) { /* counted already: an outage is not poison */
 		batch_decide(&l->batch);
 		return;
@@ -217,7 +231,7 @@ void lane_try_single(struct lane *l)
 		store_add(g, query(EVENTLOG_TRY));
 		place(g, l);
 		store_p_int8(g, l->epoch);
-		r = log_submit(l->consumer->log, g, on_counted, l);
+		r = log_submit(log, g, on_counted, l);
 	}
 	if (r)
 		lane_retry(l, r);

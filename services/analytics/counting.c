@@ -448,7 +448,7 @@ static unsigned company_ms(struct analytics *a, const struct batch *b)
 	int64_t last = batch_event(b, batch_count(b) - 1)->seq;
 	int64_t batch_max = config_int(a->service->config, "analytics.batch_max");
 
-	if (a->draining || batch_alone(b) || a->flush_ms == 0 || (int64_t)batch_count(b) >= batch_max ||
+	if (a->draining || batch_alone(b) || batch_suspect(b) || a->flush_ms == 0 || (int64_t)batch_count(b) >= batch_max ||
 	    eventlog_head(a->service->log, batch_lane(b)) - last > batch_max)
 		return 0;
 	if (*since == 0)

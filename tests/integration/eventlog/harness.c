@@ -91,11 +91,25 @@ static bool wants_retry(struct app *a, struct batch *b)
 	return false;
 }
 
+static bool thinks(struct app *a, struct batch *b)
+{
+	unsigned lane = batch_lane(b);
+
+	if (!a->thinks_ms || !lane || !batch_count(b) || a->thought[lane] == batch_event(b, 0)->seq)
+		return false;
+	a->thought[lane] = batch_event(b, 0)->seq;
+	return true;
+}
+
 static void on_take(void *ctx, struct batch *b)
 {
 	struct app *a = ctx;
 
 	a->takes++;
+	if (thinks(a, b)) {
+		batch_retry(b, (unsigned)a->thinks_ms);
+		return;
+	}
 	a->largest = MAX(a->largest, batch_count(b));
 	if (wants_retry(a, b)) {
 		batch_retry(b, 20);

@@ -22,6 +22,7 @@ struct app {
 	int64_t bad_version_key; /* answers with a key_version that is there */
 	int64_t kick_key;
 	bool hold; /* batch_retry() until the test says so */
+	uint64_t thinks_ms; /* on lanes but 0 each batch is taken back once for so long */
 	bool wait_key_row; /* groups wait for a row that a test may hold: behind their step */
 	bool slow_load; /* consumer_loaded() is the test's */
 	size_t batch_max;
@@ -31,6 +32,7 @@ struct app {
 	unsigned held, lost, takes, commits, conflicts_left;
 	size_t largest; /* batch */
 	bool holds[LANES];
+	int64_t thought[LANES]; /* first seq of the batch that was taken back */
 	int64_t last[LANES]; /* newest committed seq; asserted to grow */
 	int64_t seen[SEEN_MAX]; /* order keys, in order of commit */
 	size_t n_seen;

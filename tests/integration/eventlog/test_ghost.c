@@ -223,23 +223,24 @@ TEST(a_lost_server_costs_no_event_and_no_second_answer)
 
 /* ---- an event that kills the process ------------------------------------------------------ */
 
-static void live(int64_t fatal_key)
+static void live(int64_t fatal_key, int64_t want, uint64_t thinks_ms)
 {
 	struct app a = routing();
 	struct node n = { 0 };
 	uint64_t end = clock_mono_ms() + 15000;
 
 	a.fatal_key = fatal_key;
+	a.thinks_ms = thinks_ms;
 	loop = NULL;
 	if (loop_new(&loop))
 		_exit(1);
 	node_open(&n, "routing-1", NULL, &a, NULL);
 	if (eventlog_start(n.log))
 		_exit(1);
-	while (clock_mono_ms() < end && answers(ROUTED) < 210)
+	while (clock_mono_ms() < end && answers(ROUTED) < want)
 		if (loop_once(loop, 10))
 			_exit(1);
-	_exit(answers(ROUTED) == 210 ? 0 : 1);
+	_exit(answers(ROUTED) == want ? 0 : 1);
 }
 
 TEST(an_event_that_kills_the_process_is_parked_after_six_deaths_at_most)
@@ -253,7 +254,7 @@ TEST(an_event_that_kills_the_process_is_parked_after_six_deaths_at_most)
 		pid_t pid = fork();
 
 		if (!pid)
-			live(1200);
+			live(1200, 210, 0);
 		ASSERT_GT(pid, 0);
 		ASSERT_EQ(waitpid(pid, &status, 0), pid);
 		if (!WIFEXITED(status) || WEXITSTATUS(status) != 9)
@@ -267,5 +268,38 @@ TEST(an_event_that_kills_the_process_is_parked_after_six_deaths_at_most)
 	ASSERT_EQ(pg_number(pg, "SELECT count(*) FROM parked"), 1);
 	ASSERT_EQ(pg_number(pg, "SELECT order_key FROM parked WHERE cause = 'crash'"), 1200);
 	ASSERT_EQ(answers(ROUTED), 210);
+	world_close();
+}
+
+/* what was being decided on other lanes when the process died has not killed it */
+TEST(neighbours_on_other_lanes_are_not_parked_for_it)
+{
+	unsigned deaths = 0;
+	int status = -1;
+
+	world_open();
+	add_events(0, RECEIVED, 1000, 211);
+	for (unsigned lane = 1; lane < 8; lane++)
+		add_events(lane, RECEIVED, 10000 * (int64_t)lane, 5);
+	while (deaths < 20) {
+		pid_t pid = fork();
+
+		if (!pid)
+			live(1000, 210 + 7 * 5, 300);
+		ASSERT_GT(pid, 0);
+		ASSERT_EQ(waitpid(pid, &status, 0), pid);
+		if (!WIFEXITED(status) || WEXITSTATUS(status) != 9)
+			break;
+		deaths++;
+	}
+	test_note("%u deaths, %lld parked", deaths,
+		  (long long)pg_number(pg, "SELECT count(*) FROM parked"));
+	ASSERT_EQ(pg_number(pg, "SELECT count(*) FROM parked WHERE order_key <> 1000"), 0);
+	ASSERT_EQ(
+		pg_number(pg,
+			  "SELECT count(*) FROM parked WHERE order_key = 1000 AND cause = 'crash'"),
+		1);
+	ASSERT_EQ(status, 0);
+	ASSERT_LE(deaths, 6u);
 	world_close();
 }
