@@ -2,11 +2,13 @@
  * load - posts forms at a steady rate over keep-alive connections and tells latencies
  *
  * Open loop: the n-th request is due at start + n / rate, and its latency counts from then, also
- * when no connection was free. One line of JSON an interval. What is refused (any status but 200)
- * is counted and not tried again. Plain epoll, one thread.
+ * when no connection was free. RATE 0 is a closed loop: each connection posts again as soon as it was
+ * answered. One line of JSON an interval; its "cpu" is the share of a core that load itself took.
+ * What is refused (any status but 200) is counted and not tried again. Plain epoll, one thread.
  *
- * usage: load PORT RATE SECONDS CONNECTIONS INTERVAL PREFIX FORMS
- * FORMS: lines "api-key TAB form body", taken in turn. PREFIX begins the idempotency keys.
+ * usage: load PORT RATE SECONDS CONNECTIONS INTERVAL PREFIX FORMS [IDS]
+ * FORMS: lines "api-key TAB form body", taken in turn. PREFIX begins the idempotency keys. IDS gets a
+ * line "service_request_id due_us" (of CLOCK_MONOTONIC) for each request that was taken.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -14,6 +16,8 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -43,10 +47,12 @@ struct load {
 	size_t forms_n;
 	struct conn *conns;
 	size_t conns_n;
-	uint64_t start_us, sent;
+	uint64_t start_us, sent, cpu_us;
 	uint32_t *latencies;
 	size_t n;
 	uint64_t refused, broken;
+	FILE *ids;
+	bool over; /* nothing more is sent */
 };
 
 static void die(const char *what)
@@ -136,6 +142,16 @@ static bool whole(struct conn *c, int *ret_status)
 	return true;
 }
 
+static void note_id(struct load *l, const struct conn *c)
+{
+	const char *name = "\"service_request_id\":", *id = strstr(c->in, name);
+
+	if (!id)
+		return;
+	id += strlen(name) + strspn(id + strlen(name), "\" ");
+	fprintf(l->ids, "%.*s %llu\n", (int)strspn(id, "0123456789"), id, (unsigned long long)c->due_us);
+}
+
 static void on_readable(struct load *l, struct conn *c)
 {
 	ssize_t n = read(c->fd, c->in + c->in_len, sizeof(c->in) - 1 - c->in_len);
@@ -154,8 +170,12 @@ static void on_readable(struct load *l, struct conn *c)
 		l->refused++;
 	else if (l->n < LATENCIES_MAX)
 		l->latencies[l->n++] = (uint32_t)MIN(clock_mono_us() - c->due_us, (uint64_t)UINT32_MAX);
+	if (l->ids && status == 200)
+		note_id(l, c);
 	c->busy = false;
 	c->in_len = 0;
+	if (l->rate == 0 && !l->over)
+		send_next(l, c, clock_mono_us());
 }
 
 static int by_value(const void *a, const void *b)
@@ -165,13 +185,26 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static uint64_t own_cpu_us(void)
+{
+	struct rusage u;
+
+	getrusage(RUSAGE_SELF, &u);
+	return (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000 +
+	       (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+}
+
 static void tell(struct load *l, double seconds)
 {
+	uint64_t cpu = own_cpu_us();
+
 	qsort(l->latencies, l->n, sizeof(*l->latencies), by_value);
-	printf("{\"seconds\": %.3f, \"answered\": %zu, \"refused\": %llu, \"broken\": %llu, \"p50_us\": %u, \"p99_us\": %u}\n",
+	printf("{\"seconds\": %.3f, \"answered\": %zu, \"refused\": %llu, \"broken\": %llu, \"p50_us\": %u, \"p99_us\": %u, \"cpu\": %.3f}\n",
 	       seconds, l->n, (unsigned long long)l->refused, (unsigned long long)l->broken,
-	       l->n ? l->latencies[l->n / 2] : 0, l->n ? l->latencies[l->n * 99 / 100] : 0);
+	       l->n ? l->latencies[l->n / 2] : 0, l->n ? l->latencies[l->n * 99 / 100] : 0,
+	       (double)(cpu - l->cpu_us) / 1e6 / seconds);
 	fflush(stdout);
+	l->cpu_us = cpu;
 	l->n = 0;
 	l->refused = l->broken = 0;
 }
@@ -184,17 +217,19 @@ static struct conn *idle(struct load *l)
 	return NULL;
 }
 
-static void send_due(struct load *l, uint64_t now, bool last)
+/* returns how long to wait for the next one, at most a millisecond */
+static uint64_t send_due(struct load *l, uint64_t now)
 {
 	struct conn *c;
 
-	while (!last && (c = idle(l))) {
-		uint64_t due = l->start_us + (uint64_t)((double)l->sent * 1e6 / l->rate);
+	while (!l->over && (c = idle(l))) {
+		uint64_t due = l->rate > 0 ? l->start_us + (uint64_t)((double)l->sent * 1e6 / l->rate) : now;
 
 		if (due > now)
-			return;
+			return MIN(due - now, (uint64_t)1000);
 		send_next(l, c, due);
 	}
+	return 1000;
 }
 
 static bool any_busy(const struct load *l)
@@ -208,13 +243,15 @@ static bool any_busy(const struct load *l)
 static void run(struct load *l, double seconds, double interval)
 {
 	struct epoll_event events[64];
+	struct timespec wait = { 0 };
 	uint64_t end, now, told;
 
 	told = l->start_us = clock_mono_us();
 	end = l->start_us + (uint64_t)(seconds * 1e6);
 	for (now = told; now < end || (any_busy(l) && now < end + 10000000); now = clock_mono_us()) {
-		send_due(l, now, now >= end);
-		int n = epoll_wait(l->epoll, events, ARRAY_SIZE(events), 1);
+		l->over = now >= end;
+		wait.tv_nsec = (long)send_due(l, now) * 1000;
+		int n = epoll_pwait2(l->epoll, events, ARRAY_SIZE(events), &wait, NULL);
 
 		for (int i = 0; i < n; i++)
 			on_readable(l, events[i].data.ptr);
@@ -231,10 +268,11 @@ int main(int argc, char **argv)
 {
 	struct load l = { .latencies = malloc(LATENCIES_MAX * sizeof(uint32_t)) };
 
-	if (argc != 8) {
-		fputs("usage: load PORT RATE SECONDS CONNECTIONS INTERVAL PREFIX FORMS\n", stderr);
+	if (argc != 8 && argc != 9) {
+		fputs("usage: load PORT RATE SECONDS CONNECTIONS INTERVAL PREFIX FORMS [IDS]\n", stderr);
 		return 2;
 	}
+	prctl(PR_SET_TIMERSLACK, 1000);
 	l.port = atoi(argv[1]);
 	l.rate = strtod(argv[2], NULL);
 	l.conns_n = MIN((size_t)atoi(argv[4]), (size_t)CONNECTIONS_MAX);
@@ -242,10 +280,14 @@ int main(int argc, char **argv)
 	read_forms(&l, argv[7]);
 	l.epoll = epoll_create1(EPOLL_CLOEXEC);
 	l.conns = calloc(l.conns_n, sizeof(*l.conns));
-	if (!l.latencies || !l.conns || l.epoll < 0 || l.rate <= 0)
+	if (argc == 9 && !(l.ids = fopen(argv[8], "w")))
+		die(argv[8]);
+	if (!l.latencies || !l.conns || l.epoll < 0 || l.rate < 0)
 		die("start");
 	for (size_t i = 0; i < l.conns_n; i++)
 		connect_one(&l, &l.conns[i]);
 	run(&l, strtod(argv[3], NULL), strtod(argv[5], NULL));
+	if (l.ids && fclose(l.ids))
+		die(argv[8]);
 	return 0; /* what is left belongs to the process */
 }
