@@ -31,7 +31,7 @@ struct bus_sock {
 	enum bus_kind kind;
 	bus_fn fn;
 	void *ctx;
-	int turn_max;
+	int turn_max, heartbeat_ms;
 	bool paused, inside, dead; /* dead: freed inside its own callback */
 	struct bus_counts counts;
 };
@@ -223,6 +223,7 @@ int bus_sock_new(struct bus_sock **ret, struct bus *b, enum bus_kind kind,
 	s->fn = fn;
 	s->ctx = ctx;
 	s->turn_max = limits && limits->turn_max ? limits->turn_max : TURN_MAX;
+	s->heartbeat_ms = limits ? limits->heartbeat_ms : 0;
 	list_add_tail(&b->socks, &s->link);
 	s->zmq = zmq_socket(b->zmq, types[kind]);
 	if (!s->zmq)
@@ -258,6 +259,10 @@ static int real_endpoint(struct bus_sock *s, char *ret)
 
 int bus_bind(struct bus_sock *s, const char *endpoint, char *ret_endpoint)
 {
+	int r = bus_options_heartbeat(s->zmq, endpoint, s->heartbeat_ms);
+
+	if (r)
+		return r;
 	if (zmq_bind(s->zmq, endpoint))
 		return err_here(-errno);
 	look_again(s);
@@ -266,6 +271,10 @@ int bus_bind(struct bus_sock *s, const char *endpoint, char *ret_endpoint)
 
 int bus_connect(struct bus_sock *s, const char *endpoint)
 {
+	int r = bus_options_heartbeat(s->zmq, endpoint, s->heartbeat_ms);
+
+	if (r)
+		return r;
 	if (zmq_connect(s->zmq, endpoint))
 		return err_here(-errno);
 	look_again(s);

@@ -22,7 +22,11 @@ struct bus_limits {
 	int send_hwm, receive_hwm; /* messages; 0: 1,000 */
 	int64_t message_max; /* bytes; 0: 262,144 */
 	int linger_ms; /* 0: 200 */
-	int heartbeat_ms; /* 0: 3,000; a peer that is silent for twice that is dropped */
+	/*
+	 * 0: 3,000. A peer that is silent for twice that is dropped. Over ipc twenty times as long: the
+	 * kernel tells of a peer's end there, and only one that is stopped is found so.
+	 */
+	int heartbeat_ms;
 	int turn_max; /* messages received in one turn of the loop; 0: 128 */
 };
 

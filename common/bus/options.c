@@ -14,6 +14,7 @@ enum {
 	MESSAGE_MAX = 262144,
 	LINGER_MS = 200,
 	HEARTBEAT_MS = 3000,
+	HEARTBEAT_IPC_FACTOR = 20,
 	HANDSHAKE_MS = 5000,
 	RECONNECT_MS = 50,
 	RECONNECT_MAX_MS = 2000,
@@ -53,20 +54,27 @@ static int set_of_kind(void *zsock, enum bus_kind kind)
 	return r;
 }
 
+int bus_options_heartbeat(void *zsock, const char *endpoint, int heartbeat_ms)
+{
+	int ms = either(heartbeat_ms, HEARTBEAT_MS), r;
+
+	if (!strncmp(endpoint, "ipc://", 6))
+		ms *= HEARTBEAT_IPC_FACTOR;
+	r = set_int(zsock, ZMQ_HEARTBEAT_IVL, ms);
+	r = r ? r : set_int(zsock, ZMQ_HEARTBEAT_TIMEOUT, ms * 2);
+	return r ? r : set_int(zsock, ZMQ_HEARTBEAT_TTL, ms * 3);
+}
+
 int bus_options_set(void *zsock, enum bus_kind kind, const struct bus_limits *limits)
 {
 	static const struct bus_limits none;
 	const struct bus_limits *l = limits ? limits : &none;
-	int heartbeat = either(l->heartbeat_ms, HEARTBEAT_MS);
 	const struct {
 		int option, v;
 	} options[] = {
 		{ ZMQ_SNDHWM, either(l->send_hwm, HWM) },
 		{ ZMQ_RCVHWM, either(l->receive_hwm, HWM) },
 		{ ZMQ_LINGER, either(l->linger_ms, LINGER_MS) },
-		{ ZMQ_HEARTBEAT_IVL, heartbeat },
-		{ ZMQ_HEARTBEAT_TIMEOUT, heartbeat * 2 },
-		{ ZMQ_HEARTBEAT_TTL, heartbeat * 3 },
 		{ ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS },
 		{ ZMQ_RECONNECT_IVL, RECONNECT_MS },
 		{ ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS },
@@ -74,6 +82,7 @@ int bus_options_set(void *zsock, enum bus_kind kind, const struct bus_limits *li
 	};
 	int r = set_message_max(zsock, l->message_max);
 
+	r = r ? r : bus_options_heartbeat(zsock, "", l->heartbeat_ms);
 	FOREACH(o, options)
 		r = r ? r : set_int(zsock, o->option, o->v);
 	return r ? r : set_of_kind(zsock, kind);

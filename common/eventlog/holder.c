@@ -10,13 +10,27 @@
 #include "common/base/err.h"
 #include "common/eventlog/internal.h"
 
-enum { SOON_MS = 300, RETRY_MS = 200 };
+enum { SOON_MS = 300, RETRY_MS = 200, ROUND_STATEMENTS = 3 };
 
 static void start_round(struct eventlog *log);
 
 static void round_in(struct eventlog *log, unsigned ms)
 {
 	loop_timer_set(log->round_timer, jitter_ms(ms, log_random(log)));
+	log->round_due_ms = UINT64_MAX;
+}
+
+/* The next regular round: with the probe that is nearest, its own timer being there if none comes. */
+static void round_again(struct eventlog *log)
+{
+	unsigned ms = log->set.renew_ms, probe_ms = log->set.probe_ms;
+
+	if (ms < 2 * probe_ms) { /* probes must also come alone: they prune */
+		round_in(log, ms);
+		return;
+	}
+	round_in(log, ms + probe_ms);
+	log->round_due_ms = clock_mono_ms() + ms - probe_ms / 2;
 }
 
 static unsigned soon_ms(const struct eventlog *log)
@@ -362,7 +376,10 @@ static void apply(struct eventlog *log)
 		wants_more |= take(log, takes) != 0;
 	else
 		log->round_done = true;
-	round_in(log, wants_more || !takes ? soon_ms(log) : log->set.renew_ms);
+	if (wants_more || !takes)
+		round_in(log, soon_ms(log));
+	else
+		round_again(log);
 }
 
 static void apply_draining(struct eventlog *log)
@@ -386,6 +403,10 @@ static void on_round(void *ctx, const struct answer *a)
 	int mine;
 
 	log->round_in_flight = log->more_rounds = false;
+	if (log->round_probes) {
+		log->round_probes = false;
+		probe_read(log, a, ROUND_STATEMENTS);
+	}
 	series_add(log_series(log, M_ROUNDS, store_verdict_name(a->verdict)), 1);
 	if (a->verdict || read_members(log, a->rows[1])) {
 		round_in(log, RETRY_MS);
@@ -420,7 +441,11 @@ static int submit_round(struct eventlog *log)
 	store_p_int8(g, log->set.alive_ms);
 	store_add(g, query(EVENTLOG_MEMBERS));
 	add_consumers(log, g, EVENTLOG_LEASES);
-	return log_submit(log, g, on_round, log);
+	if (log->round_probes)
+		probe_add(log, g);
+	r = log_submit(log, g, on_round, log);
+	log->probe_in_flight |= !r && log->round_probes;
+	return r;
 }
 
 static void on_joined(void *ctx, const struct answer *a)
@@ -474,8 +499,20 @@ static void start_round(struct eventlog *log)
 	else
 		r = log->holder == HOLDER_JOINING ? submit_join(log) : submit_round(log);
 	log->round_in_flight = !r;
+	log->round_probes &= !r;
 	if (r)
 		round_in(log, RETRY_MS);
+}
+
+bool holder_round_probes(struct eventlog *log)
+{
+	if (log->round_in_flight || log->holder != HOLDER_JOINED ||
+	    clock_mono_ms() < log->round_due_ms)
+		return false;
+	loop_timer_stop(log->round_timer);
+	log->round_probes = true;
+	start_round(log);
+	return true;
 }
 
 static void on_timer(void *ctx)

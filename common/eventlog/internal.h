@@ -201,6 +201,8 @@ struct eventlog {
 	bool draining, round_in_flight, release_in_flight, round_done, more_rounds;
 	struct loop_timer *round_timer;
 	uint64_t round_ms, renewed_ms; /* when the round, the last good one, was sent */
+	uint64_t round_due_ms; /* from then on a probe takes the next round along */
+	bool round_probes; /* the round to come, or in flight, reads the heads, too */
 	struct member *members;
 	size_t n_members;
 	char (*peers)[ENDPOINT_BYTES]; /* connected */
@@ -210,6 +212,7 @@ struct eventlog {
 
 	struct loop_timer *probe_timer;
 	bool probe_in_flight, wishes_asked;
+	unsigned probe_wait_ms; /* while the store isn't there at the start */
 	uint64_t probed_ms;
 	size_t prune_next;
 	bool prune_asked; /* by the probe in flight: its last statement */
@@ -309,6 +312,8 @@ void lane_turn_over(struct lane *l); /* it moved, stopped or is read again: the 
 /* ---- holder.c */
 int holder_start(struct eventlog *log) _must_check_;
 void holder_round_soon(struct eventlog *log);
+/* True: a round was due, and reads the heads in the same group. */
+bool holder_round_probes(struct eventlog *log);
 void holder_release(struct eventlog *log); /* lanes in LANE_RELEASING */
 bool holder_fresh(const struct eventlog *log, const struct lane *l);
 void holder_fini(struct eventlog *log);
@@ -325,6 +330,9 @@ void publish_appended(struct batch *b, const struct answer *a);
 /* ---- probe.c */
 int probe_start(struct eventlog *log) _must_check_;
 void probe_soon(struct eventlog *log);
+/* its statements at the end of another group, and their results; not while one is in flight */
+void probe_add(struct eventlog *log, struct store_group *g);
+void probe_read(struct eventlog *log, const struct answer *a, size_t first);
 void probe_fini(struct eventlog *log);
 /* seq was seen on a lane: of the wire (a hint) or of a commit */
 void head_seen(struct eventlog *log, unsigned lane, int64_t seq);

@@ -3,12 +3,13 @@
  *
  * Once in probe_ms one statement on the control connection reads the heads of all lanes and the
  * configuration's revision: what the wire lost is found so, at most 1.5 s later. With it come the
- * operators' wishes for parked events, and a bite of old progress rows.
+ * operators' wishes for parked events, and a bite of old progress rows; or a round of holder.c,
+ * so that an idle process asks the store once a second for everything.
  */
 #include "common/base/err.h"
 #include "common/eventlog/internal.h"
 
-enum { SOON_MS = 200 };
+enum { SOON_MS = 200, FIRST_MS = 5 };
 
 void head_seen(struct eventlog *log, unsigned lane, int64_t seq)
 {
@@ -134,21 +135,26 @@ static void pruned(struct eventlog *log, const struct rows *r)
 
 /* ---- the statement ------------------------------------------------------------------------ */
 
-static void on_probed(void *ctx, const struct answer *a)
+void probe_read(struct eventlog *log, const struct answer *a, size_t first)
 {
-	struct eventlog *log = ctx;
-
 	log->probe_in_flight = false;
 	if (a->verdict) {
 		log_debug("eventlog.probe", "verdict=%s sqlstate=%s", store_verdict_name(a->verdict),
 			  a->sqlstate);
 		return;
 	}
-	read_heads(log, a->rows[0]);
-	read_revision(log, a->rows[0]);
+	read_heads(log, a->rows[first]);
+	read_revision(log, a->rows[first]);
 	if (log->wishes_asked)
-		read_wishes(log, a->rows[1]);
-	if (log->prune_asked)
+		read_wishes(log, a->rows[first + 1]);
+}
+
+static void on_probed(void *ctx, const struct answer *a)
+{
+	struct eventlog *log = ctx;
+
+	probe_read(log, a, 0);
+	if (!a->verdict && log->prune_asked)
 		pruned(log, a->rows[a->n - 1]);
 }
 
@@ -163,22 +169,34 @@ static void add_wishes(struct eventlog *log, struct store_group *g)
 	store_p_column(g, log->columns[6]);
 }
 
+void probe_add(struct eventlog *log, struct store_group *g)
+{
+	store_add(g, query(EVENTLOG_HEADS));
+	add_wishes(log, g);
+}
+
+/* Before the first answer nothing goes on: asked for soon, and then less and less often. */
+static void wait_for_store(struct eventlog *log)
+{
+	log->probe_wait_ms = MIN(MAX(log->probe_wait_ms * 2, (unsigned)FIRST_MS), (unsigned)SOON_MS);
+	loop_timer_set(log->probe_timer, MIN(log->probe_wait_ms, log->set.probe_ms));
+}
+
 static void on_timer(void *ctx)
 {
 	struct eventlog *log = ctx;
 	struct store_group *g = NULL;
 
-	loop_timer_set(log->probe_timer, jitter_ms(log->set.probe_ms, log_random(log)));
+	loop_timer_set_us(log->probe_timer, loop_about_us(log->loop, log->set.probe_ms));
 	log->probed_ms = clock_mono_ms();
 	if (log->probe_in_flight || !store_ready(log->control)) {
 		if (!log->n_lanes)
-			loop_timer_set(log->probe_timer, MIN((unsigned)SOON_MS, log->set.probe_ms));
+			wait_for_store(log);
 		return;
 	}
-	if (store_group_new(&g, log->control))
+	if (holder_round_probes(log) || store_group_new(&g, log->control))
 		return;
-	store_add(g, query(EVENTLOG_HEADS));
-	add_wishes(log, g);
+	probe_add(log, g);
 	add_prune(log, g);
 	log->probe_in_flight = !log_submit(log, g, on_probed, log);
 }

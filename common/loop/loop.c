@@ -12,8 +12,11 @@
 #include <event2/event_struct.h>
 #include <signal.h>
 #include <sys/random.h>
+#include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
+
+enum { GRID_US = 1000000 };
 
 struct deferred {
 	struct deferred *next;
@@ -38,6 +41,7 @@ struct loop {
 	struct event once_ev; /* bounds loop_once() */
 	struct loop_signal *signals; /* owned */
 	uint64_t random;
+	uint64_t phase_us; /* of the second, at which timers that need not be exact fire */
 	bool stopped;
 	bool events_set; /* deferred_ev and once_ev are assigned */
 };
@@ -118,6 +122,7 @@ int loop_new(struct loop **ret)
 	if (getrandom(&l->random, sizeof(l->random), 0) != (ssize_t)sizeof(l->random))
 		return err_here(-errno);
 	l->random |= 1; /* the generator's one forbidden state is 0 */
+	l->phase_us = loop_random(l, GRID_US); /* processes started together don't wake together */
 	r = new_base(&l->base);
 	if (r)
 		return r;
@@ -348,6 +353,18 @@ void loop_timer_set_us(struct loop_timer *t, uint64_t after_us)
 void loop_timer_set(struct loop_timer *t, uint64_t after_ms)
 {
 	loop_timer_set_us(t, after_ms < UINT64_MAX / 1000 ? after_ms * 1000 : UINT64_MAX);
+}
+
+uint64_t loop_about_us(const struct loop *l, uint64_t after_ms)
+{
+	uint64_t now = clock_mono_us(), after = after_ms * 1000, due;
+
+	if (after_ms < GRID_US / 1000 || after_ms > UINT32_MAX)
+		return after_ms > UINT32_MAX ? UINT64_MAX : after;
+	due = (now + after - l->phase_us) / GRID_US * GRID_US + l->phase_us;
+	if (due < now + after / 4)
+		due += GRID_US;
+	return due - now;
 }
 
 void loop_timer_stop(struct loop_timer *t)

@@ -39,6 +39,12 @@ int loop_timer_new(struct loop_timer **ret, struct loop *l, loop_timer_fn fn, vo
 /* once, monotonic, never early; set again moves it; 0 = on the next turn */
 void loop_timer_set(struct loop_timer *t, uint64_t after_ms);
 void loop_timer_set_us(struct loop_timer *t, uint64_t after_us);
+/*
+ * For what need not be exact: microseconds until a moment near after_ms from now that all such
+ * timers of this process share, so that an idle process wakes once a second for all of them.
+ * Between a quarter of after_ms and after_ms + 250; less than a second is exact.
+ */
+uint64_t loop_about_us(const struct loop *l, uint64_t after_ms);
 void loop_timer_stop(struct loop_timer *t);
 bool loop_timer_armed(const struct loop_timer *t);
 void loop_timer_free(struct loop_timer *t); /* allowed inside its callback */

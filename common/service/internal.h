@@ -33,8 +33,7 @@ struct process {
 	struct eventlog *log;
 	struct http_server *admin;
 	struct loop_timer *watch; /* readiness and drain */
-	struct loop_timer *lag;
-	uint64_t lag_due_us;
+	uint64_t watch_due_us; /* 0: at once */
 	int metrics_base;
 	enum phase phase;
 	uint64_t phase_ends_ms, drain_ends_ms; /* monotonic */

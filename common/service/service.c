@@ -5,7 +5,7 @@
  * stores are stopped, so that whoever waits for a group hears its end while it still lives.
  *
  * A timer looks at readiness and at the drain: both are answers of several parts, which would
- * otherwise all have to know whom to tell.
+ * otherwise all have to know whom to tell. How late it comes is the loop's lag.
  */
 #include <errno.h>
 #include <signal.h>
@@ -17,9 +17,8 @@
 #include "common/service/internal.h"
 
 #define WATCH_MS 1000
-#define WATCH_UNREADY_MS 50
+#define WATCH_UNREADY_MS 10
 #define WATCH_DRAIN_MS 5
-#define LAG_MS 500
 
 #define METRIC(id, kind, name, help, labels) \
 	[METRIC_ID_##id] = { METRIC_##kind, name, help, labels },
@@ -107,30 +106,29 @@ static void watch_ready(struct process *p)
 	}
 }
 
+static void watch_again(struct process *p)
+{
+	uint64_t after_us = p->phase != PHASE_RUNNING ? WATCH_DRAIN_MS * 1000 :
+			    p->ready ? loop_about_us(p->loop, WATCH_MS) : WATCH_UNREADY_MS * 1000;
+
+	p->watch_due_us = clock_mono_us() + after_us;
+	loop_timer_set_us(p->watch, after_us);
+}
+
 static void on_watch(void *ctx)
 {
 	struct process *p = ctx;
+	uint64_t now = clock_mono_us();
 
+	if (p->watch_due_us)
+		series_observe(metrics_series(p->metrics, p->metrics_base + METRIC_ID_LAG),
+			       now > p->watch_due_us ? (double)(now - p->watch_due_us) / 1e6 : 0);
 	if (p->phase == PHASE_RUNNING)
 		watch_ready(p);
 	else
 		go_on_draining(p);
 	if (p->phase != PHASE_STOPPED)
-		loop_timer_set(p->watch, p->phase != PHASE_RUNNING ? WATCH_DRAIN_MS :
-					 p->ready		   ? WATCH_MS :
-								     WATCH_UNREADY_MS);
-}
-
-static void on_lag(void *ctx)
-{
-	struct process *p = ctx;
-	uint64_t now = clock_mono_us();
-
-	if (p->lag_due_us)
-		series_observe(metrics_series(p->metrics, p->metrics_base + METRIC_ID_LAG),
-			       now > p->lag_due_us ? (double)(now - p->lag_due_us) / 1e6 : 0);
-	p->lag_due_us = now + LAG_MS * 1000;
-	loop_timer_set(p->lag, LAG_MS);
+		watch_again(p);
 }
 
 static void on_signal(void *ctx, int signo)
@@ -145,6 +143,7 @@ static void on_signal(void *ctx, int signo)
 	if (p->phase == PHASE_RUNNING) {
 		set_ready(p, false);
 		begin_drain(p);
+		p->watch_due_us = 0; /* it comes before it was due */
 		loop_timer_set(p->watch, 0);
 	} else if (p->phase != PHASE_STOPPED) {
 		log_warn("service.drain", "part=all reason=\"second signal\"");
@@ -268,14 +267,11 @@ static int start_watching(struct process *p)
 
 	if (!r)
 		r = loop_timer_new(&p->watch, p->loop, on_watch, p);
-	if (!r)
-		r = loop_timer_new(&p->lag, p->loop, on_lag, p);
 	for (size_t i = 0; !r && i < ARRAY_SIZE(signals); i++)
 		r = loop_signal(p->loop, signals[i], on_signal, p);
 	if (r)
 		return r;
 	loop_timer_set(p->watch, 0);
-	loop_timer_set(p->lag, 0);
 	return 0;
 }
 
@@ -298,7 +294,6 @@ static void process_fini(struct process *p)
 	store_pool_free(p->writers);
 	bus_free(p->bus);
 	loop_timer_free(p->watch);
-	loop_timer_free(p->lag);
 	loop_free(p->loop);
 	metrics_free(p->metrics);
 	config_free(p->current);

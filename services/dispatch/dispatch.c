@@ -10,7 +10,8 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 
-enum { TICK_MS = 100, DIRECTORY_RETRY_MS = 500 };
+/* busy: somebody waits for a row, or for room; idle: times that are due, and what was not told */
+enum { TICK_MS = 100, TICK_IDLE_MS = 1000, DIRECTORY_RETRY_MS = 500 };
 
 static const struct config_key keys[] = {
 #define KEY(sec, nam, knd, def, lo, hi, text) \
@@ -91,6 +92,7 @@ static void take_directory(struct ask *a, struct line *l, struct dept *t, const 
 	d->loading_directory = false;
 	if (answer->verdict != STORE_OK || directory_new(&new, answer->rows)) {
 		d->reload_directory = true; /* by the tick */
+		dispatch_tick_soon(d);
 		return;
 	}
 	directory_free(d->directory);
@@ -127,12 +129,30 @@ static void on_config(void *self, int64_t revision)
 
 /* ---- time ------------------------------------------------------------------------------------------ */
 
+/* short enough that whatever is due is at most a quarter late */
+static unsigned idle_ms(const struct limits *l)
+{
+	unsigned ms = MIN(MIN(l->heartbeat_ms, l->redeliver_ms), l->position_ms) / 4;
+
+	return MAX(MIN(MIN(ms, l->probe_ms), (unsigned)TICK_IDLE_MS), 1u);
+}
+
+void dispatch_tick_soon(struct dispatch *d)
+{
+	if (!d->tick_soon)
+		loop_timer_set(d->tick, MIN((unsigned)TICK_MS, idle_ms(&d->limits)));
+	d->tick_soon = true;
+}
+
 static void tick(void *ctx)
 {
 	struct dispatch *d = ctx;
 	uint64_t now_ms = clock_mono_ms();
 
-	loop_timer_set(d->tick, TICK_MS);
+	d->tick_soon = false;
+	loop_timer_set_us(d->tick, loop_about_us(d->service->loop, idle_ms(&d->limits)));
+	if (d->reload_directory)
+		dispatch_tick_soon(d);
 	if (d->reload_directory && !d->loading_directory &&
 	    now_ms >= d->directory_ms + DIRECTORY_RETRY_MS) {
 		d->directory_ms = now_ms;
@@ -269,7 +289,7 @@ static int dispatch_start(struct service *s, int metrics_base, void **ret_self)
 		dispatch_free(d);
 		return r;
 	}
-	loop_timer_set(d->tick, TICK_MS);
+	dispatch_tick_soon(d);
 	*ret_self = d;
 	return 0;
 }

@@ -152,6 +152,8 @@ struct dispatch {
 	struct loop_timer *tick;
 	struct buf out; /* one frame being packed */
 	uint64_t probed_ms, directory_ms; /* monotonic: last probe, last try to load again */
+	int64_t probed_heads; /* of all lanes together, at the last probe */
+	bool tick_soon; /* somebody waits for it */
 	size_t n_queued; /* updates of all lines */
 	bool draining, loading_directory, reload_directory;
 };
@@ -173,6 +175,8 @@ struct ask {
 /* a and g are taken in any case; on failure fn gets STORE_DOWN, from the loop or at once */
 void dispatch_ask(struct dispatch *d, struct ask a, struct store_group *g);
 struct store_group *dispatch_group(struct dispatch *d, unsigned lane); /* NULL: out of memory */
+/* something waits for the tick: it comes after a tenth of a second */
+void dispatch_tick_soon(struct dispatch *d);
 
 /* ---- open.c ------------------------------------------------------------------------------------- */
 extern const struct consumer_ops dispatch_open_ops;
@@ -203,6 +207,8 @@ void peers_line_lost(struct dispatch *d, struct line *l);
 void follow_dept(struct dept *t); /* reads a page if somebody waits for one */
 void follow_wake(struct dispatch *d, unsigned home_lane, int32_t department);
 void follow_tick(struct dispatch *d, uint64_t now_ms);
+void follow_probe_again(struct dispatch *d); /* whether or not the log has moved */
+void follow_probe_again(struct dispatch *d); /* whether or not the log has moved */
 
 /* ---- chain.c ------------------------------------------------------------------------------------ */
 void chain_take(void *ctx, struct batch *b);

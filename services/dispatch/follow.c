@@ -17,7 +17,7 @@
 #include "common/base/log.h"
 #include "common/base/trace.h"
 
-enum { FULL_MS = 50, ATTRIBUTES_MAX = 64 };
+enum { FULL_MS = 50, ATTRIBUTES_MAX = 64, PROBE_ANYWAY_MS = 30000 };
 
 /* columns of DISPATCH_WORK */
 enum {
@@ -166,6 +166,7 @@ static bool send_work(struct name *n, struct work_frame *f, int64_t at_us, uint6
 	r = say(d, p, &f->frame);
 	if (r) {
 		p->full_until_ms = now_ms + FULL_MS;
+		dispatch_tick_soon(d);
 		if (r == BUS_E_GONE)
 			p->heard_ms = 0; /* dropped by the next tick */
 		return false;
@@ -233,6 +234,7 @@ static void page(struct ask *a, struct line *l, struct dept *t, const struct ans
 	t->reading = false;
 	if (answer->verdict != STORE_OK) {
 		t->dirty = true; /* the tick asks again */
+		dispatch_tick_soon(l->d);
 		return;
 	}
 	r = answer->rows[0];
@@ -283,14 +285,16 @@ void follow_dept(struct dept *t)
 	struct name *n;
 	int limit;
 
-	if (t->reading || !l->loaded || !store_ready(store_pool_lane(l->d->service->writers, l->lane)))
+	if (t->reading || !l->loaded)
 		return;
 	n = next_waiting(t, &limit);
 	if (!n)
 		return;
-	g = dispatch_group(l->d, l->lane);
-	if (!g)
+	g = store_ready(store_pool_lane(l->d->service->writers, l->lane)) ? dispatch_group(l->d, l->lane) : NULL;
+	if (!g) {
+		dispatch_tick_soon(l->d);
 		return;
+	}
 	store_add(g, &dispatch_queries[DISPATCH_PAGE]);
 	store_p_int2(g, (int16_t)l->lane);
 	store_p_int4(g, t->department);
@@ -382,12 +386,21 @@ static void send_again(struct dept *t, uint64_t now_ms)
 
 /* ---- time ------------------------------------------------------------------------------------------- */
 
+void follow_probe_again(struct dispatch *d)
+{
+	d->probed_heads = -1;
+}
+
 static void probed(struct ask *a, struct line *l, struct dept *t, const struct answer *answer)
 {
 	(void)a;
 	(void)t;
-	if (!l || answer->verdict != STORE_OK || line_take_rows(l, answer->rows[0]))
+	if (!l)
 		return;
+	if (answer->verdict != STORE_OK || line_take_rows(l, answer->rows[0])) {
+		follow_probe_again(l->d);
+		return;
+	}
 	list_for_each (t, &l->depts, in_line)
 		follow_dept(t);
 }
@@ -408,9 +421,13 @@ static void probe(struct line *l)
 				column_int(c, t->department);
 				break;
 			}
-	g = column_count(c) ? dispatch_group(l->d, l->lane) : NULL;
-	if (!g)
+	if (!column_count(c))
 		return;
+	g = dispatch_group(l->d, l->lane);
+	if (!g) {
+		follow_probe_again(l->d);
+		return;
+	}
 	store_add(g, &dispatch_queries[DISPATCH_PROBE]);
 	store_p_int2(g, (int16_t)l->lane);
 	store_p_column(g, c);
@@ -436,14 +453,31 @@ static void tick_dept(struct dept *t, uint64_t now_ms, struct worst *w)
 	send_again(t, now_ms);
 }
 
+/*
+ * Deliveries are numbered in groups that append to the log, so while no lane's head has moved since
+ * they were last looked for there are none that nobody told us of.
+ */
+static bool probe_due(struct dispatch *d, uint64_t now_ms)
+{
+	int64_t heads = 0;
+
+	if (now_ms + d->limits.probe_ms / 8 < d->probed_ms + d->limits.probe_ms)
+		return false;
+	for (int i = 0; i < eventlog_lanes(d->service->log); i++)
+		heads += eventlog_head(d->service->log, (unsigned)i);
+	if (heads == d->probed_heads && now_ms < d->probed_ms + PROBE_ANYWAY_MS)
+		return false;
+	d->probed_heads = heads;
+	d->probed_ms = now_ms;
+	return true;
+}
+
 void follow_tick(struct dispatch *d, uint64_t now_ms)
 {
-	bool probing = now_ms >= d->probed_ms + d->limits.probe_ms;
+	bool probing = probe_due(d, now_ms);
 	struct worst w = { 0, 0 };
 	struct dept *t;
 
-	if (probing)
-		d->probed_ms = now_ms;
 	for (unsigned i = 0; i < LANE_MAX; i++) {
 		struct line *l = d->lines[i];
 

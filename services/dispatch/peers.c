@@ -260,6 +260,7 @@ static void peer_bind(struct dispatch *d, struct peer *p, struct name *n, const 
 	flow_restart(&n->flow, &n->acked);
 	log_info("dispatch.hello", "department=%d consumer=%s", p->department, n->consumer);
 	ask_numbers(d, p, n->dept);
+	follow_probe_again(d);
 }
 
 /* the line and the department of a key; NULL: refused */
@@ -543,7 +544,7 @@ void peers_tick(struct dispatch *d, uint64_t now_ms)
 				 p->name ? p->name->consumer : "");
 			series_add(d->metric[M_SILENT], 1);
 			peer_drop(d, p);
-		} else if (p->state == PEER_LIVE && now_ms >= p->said_ms + d->limits.heartbeat_ms) {
+		} else if (p->state == PEER_LIVE && now_ms >= p->said_ms + d->limits.heartbeat_ms * 3 / 4) {
 			pong(d, p);
 		}
 	}

@@ -132,9 +132,10 @@ static void read_watermark(void *ctx)
 	struct statvfs v;
 	bool full = false;
 
-	loop_timer_set(in->watermark, (uint64_t)config_int(c, "intake.watermark_ms"));
 	if (!*path)
 		return;
+	loop_timer_set_us(in->watermark,
+			  loop_about_us(in->s->loop, (uint64_t)config_int(c, "intake.watermark_ms")));
 	if (statvfs(path, &v)) {
 		if (!in->disk_full)
 			log_at_errno(LOG_LEVEL_WARN, -errno, "intake.watermark");

@@ -2,8 +2,9 @@
  * scan - what is due comes from the store into memory
  *
  * A new holder reads its lane's messages page by page and keeps those without a final attempt.
- * Afterwards it is told of new ones by the consumer beside it, and looks behind the newest it has
- * seen every poll_ms, since that consumer may live in another process or may have lost an answer.
+ * Afterwards it is told of new ones by the consumer beside it. Since that consumer may live in
+ * another process or may have lost an answer, one statement for all lanes looks every poll_ms
+ * whether there are any behind the newest that were seen; a lane that has some reads a page.
  * Pages go over the lane's own connection, behind the groups that were sent before: what such a
  * group has ended is no longer in the page, what a later group will end is still in memory. So
  * nothing is taken over twice; and if it were, its `sending` row would be there already.
@@ -71,6 +72,7 @@ void send_lane_forget(struct send_lane *l, struct out *out)
 void send_lane_read_again(struct send_lane *l, uint64_t after_ms)
 {
 	l->rescan_at_ms = MIN(l->rescan_at_ms, clock_mono_ms() + after_ms);
+	l->scan_at_ms = MIN(l->scan_at_ms, l->rescan_at_ms);
 }
 
 static uint64_t due_after_failure(const struct send_lane *l, int64_t failed_us, int32_t attempt)
@@ -182,7 +184,7 @@ static void absorb(struct send_lane *l, const struct rows *rows)
 	}
 	bool more = n && (size_t)rows_int(rows, n - 1, C_TOTAL) >= l->sender->settings.page_rows;
 
-	l->scan_at_ms = more ? now : now + l->sender->settings.poll_ms;
+	l->scan_at_ms = more ? now : l->rescan_at_ms;
 	if (!more) {
 		outbox_free(l->shelf);
 		l->shelf = NULL;
@@ -281,6 +283,88 @@ void send_lane_look(struct send_lane *l)
 		read_page(l, now);
 	wait_for_next(l, now, due);
 	sender_gauges(l->sender);
+}
+
+/* ---- looking for all lanes at once ------------------------------------------------------------------ */
+
+struct poll { /* a question under way; outlives the sender */
+	struct sender *sender; /* NULL: nobody waits for it any more */
+};
+
+static bool rests(const struct send_lane *l, uint64_t now)
+{
+	return l->held && l->loaded && !l->scan && l->scan_at_ms > now;
+}
+
+static void on_newer(void *ctx, const struct answer *answer)
+{
+	_cleanup_(freep) struct poll *p = ctx;
+	struct sender *s = p->sender;
+
+	if (!s)
+		return;
+	s->poll = NULL;
+	for (size_t i = 0; answer->verdict == STORE_OK && i < rows_count(answer->rows[0]); i++) {
+		struct send_lane *l = &s->lanes[rows_int(answer->rows[0], i, 0) % LANE_MAX];
+
+		if (!rests(l, clock_mono_ms()))
+			continue;
+		l->scan_at_ms = clock_mono_ms();
+		send_lane_look(l);
+	}
+}
+
+/* 0: nothing to ask */
+static size_t add_newer(struct sender *s, struct store_group *g, struct column *columns[static 3])
+{
+	size_t n = 0;
+
+	FOREACH(l, s->lanes) {
+		if (!rests(l, clock_mono_ms()))
+			continue;
+		column_int(columns[0], l->lane);
+		column_int(columns[1], l->scan_seq);
+		column_int(columns[2], l->scan_kind);
+		n++;
+	}
+	store_add(g, &notification_queries[NOTE_NEWER]);
+	for (int i = 0; i < 3; i++)
+		store_p_column(g, columns[i]);
+	return n;
+}
+
+static void ask_newer(struct sender *s)
+{
+	_cleanup_(store_group_freep) struct store_group *g = NULL;
+	_cleanup_(column_freep) struct column *lane = NULL, *seq = NULL, *kind = NULL;
+	_cleanup_(freep) struct poll *p = calloc(1, sizeof(*p));
+
+	if (!p || column_new(&lane, COLUMN_INT2) || column_new(&seq, COLUMN_INT8) ||
+	    column_new(&kind, COLUMN_INT2) || store_group_new(&g, s->svc->control))
+		return;
+	if (!add_newer(s, g, (struct column *[]){ lane, seq, kind }))
+		return;
+	p->sender = s;
+	if (store_submit(g, on_newer, p))
+		return;
+	(void)steal(g);
+	s->poll = steal(p);
+}
+
+void sender_poll(void *ctx)
+{
+	struct sender *s = ctx;
+
+	loop_timer_set_us(s->poll_timer, loop_about_us(s->svc->loop, s->settings.poll_ms));
+	if (!s->poll && store_ready(s->svc->control))
+		ask_newer(s);
+}
+
+void sender_poll_fini(struct sender *s)
+{
+	loop_timer_free(s->poll_timer);
+	if (s->poll)
+		s->poll->sender = NULL;
 }
 
 void sender_tell(struct sender *s, unsigned lane, const struct message_row *m)

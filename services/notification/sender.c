@@ -102,6 +102,8 @@ static int make_parts(struct sender *s)
 	if (!r)
 		r = loop_timer_new(&s->relay_timer, s->svc->loop, on_relay_time, s);
 	if (!r)
+		r = loop_timer_new(&s->poll_timer, s->svc->loop, sender_poll, s);
+	if (!r)
 		r = make_lanes(s);
 	return r;
 }
@@ -123,6 +125,7 @@ int sender_new(struct sender **ret, struct service *svc, int metrics_base)
 	if (r)
 		return r;
 	sender_gauges(s);
+	sender_poll(s);
 	*ret = steal(s);
 	return 0;
 }
@@ -135,6 +138,7 @@ void sender_free(struct sender *s)
 		return;
 	FOREACH(l, s->lanes)
 		send_lane_fini(l);
+	sender_poll_fini(s);
 	smtp_free(s->smtp);
 	list_for_each(f, &s->flights, link)
 		flight_free(f);

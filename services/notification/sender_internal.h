@@ -57,6 +57,8 @@ struct sender {
 	unsigned relay_failures;
 	uint64_t relay_until_ms;
 	struct loop_timer *relay_timer;
+	struct loop_timer *poll_timer;
+	struct poll *poll; /* under way; NULL: none */
 	struct list flights;
 	size_t flying;
 	size_t reserved; /* picked by groups, not flying yet */
@@ -81,6 +83,8 @@ void send_lane_fini(struct send_lane *l);
 void send_lane_look(struct send_lane *l); /* kicks and reads as needed, sets the timer */
 void send_lane_forget(struct send_lane *l, struct out *out); /* out of memory; the store knows the rest */
 void send_lane_read_again(struct send_lane *l, uint64_t after_ms); /* all of it, page by page */
+void sender_poll(void *sender); /* looks for messages that nobody told us of, every poll_ms */
+void sender_poll_fini(struct sender *s);
 size_t send_lane_memory_max(const struct send_lane *l);
 
 /* step.c */

@@ -71,6 +71,12 @@ TEST(given_limits_win)
 	ASSERT_EQ(get(z, ZMQ_HEARTBEAT_IVL), 1500);
 	ASSERT_EQ(get(z, ZMQ_HEARTBEAT_TIMEOUT), 3000);
 	ASSERT_EQ(message_max(z), 1313);
+	/* the kernel tells of the end of a peer on this machine */
+	ASSERT_OK(bus_options_heartbeat(z, "ipc:///run/x", 1500));
+	ASSERT_EQ(get(z, ZMQ_HEARTBEAT_IVL), 30000);
+	ASSERT_EQ(get(z, ZMQ_HEARTBEAT_TTL), 90000);
+	ASSERT_OK(bus_options_heartbeat(z, "tcp://127.0.0.1:1", 1500));
+	ASSERT_EQ(get(z, ZMQ_HEARTBEAT_IVL), 1500);
 	zmq_close(z);
 	zmq_ctx_term(ctx);
 }

@@ -380,6 +380,26 @@ TEST(a_write_to_a_closed_pipe_is_an_error_not_a_death)
 	loop_free(f.loop);
 }
 
+TEST(timers_that_need_not_be_exact_share_a_moment)
+{
+	uint64_t now, a, b;
+	struct loop *l;
+
+	ASSERT_OK(loop_new(&l));
+	ASSERT_EQ(loop_about_us(l, 0), 0);
+	ASSERT_EQ(loop_about_us(l, 999), 999000);
+	for (uint64_t ms = 1000; ms < 20000; ms += 777) {
+		now = clock_mono_us();
+		a = loop_about_us(l, ms);
+		b = loop_about_us(l, 1000);
+		ASSERT_GE(a, ms * 250);
+		ASSERT_LE(a, ms * 1000 + 250000);
+		/* apart by whole seconds, but for the time between the two calls */
+		ASSERT_LE((a + 1000000000 - b + 20000) % 1000000, 20000 + clock_mono_us() - now);
+	}
+	loop_free(l);
+}
+
 TEST(random_is_in_range_and_spread)
 {
 	unsigned seen[10] = { 0 };
