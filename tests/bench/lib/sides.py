@@ -26,8 +26,8 @@ PEERS = ROOT / "tests" / "bench" / "peers"
 class Store:
 	"""A PostgreSQL with our schema and two towns. peer: numbers come from sequences."""
 
-	def __init__(self, bench, name, settings=None, env=None, postgres=""):
-		self.bench, self.name = bench, name
+	def __init__(self, bench, name, settings=None, env=None, postgres="", mail_every=10):
+		self.bench, self.name, self.mail_every = bench, name, mail_every
 		self.stack = Stack(bench.temp / name, bench.build, settings=settings, env=env, postgres=POSTGRES + postgres)
 		self.keys = {}
 
@@ -39,14 +39,14 @@ class Store:
 		self.write_forms()
 		return self
 
-	def write_forms(self, mail_every=10):
-		"""The shipped requests of both towns, mixed; one in mail_every leaves an address."""
+	def write_forms(self):
+		"""The shipped requests of both towns, mixed; one in mail_every leaves an address (0: none)."""
 		lists = [list(requests_of(slug, jid, ROOT / "deploy/towns" / slug / "requests.csv")) for slug, (jid, *_) in TOWNS.items()]
 		with open(self.forms, "w", encoding="utf-8") as f:
 			for n, (_, form) in enumerate(item for pair in zip(*lists) for item in pair):
 				form.pop("email", None)
 				form.pop("language", None)
-				if n % mail_every == 0:
+				if self.mail_every and n % self.mail_every == 0:
 					form["email"] = f"citizen-{n}@citizen.test"
 				f.write(f"{self.keys[form['jurisdiction_id']]}\t{urllib.parse.urlencode(form)}\n")
 
@@ -84,6 +84,11 @@ class Product(Store):
 
 	def pids(self):
 		return [d.process.pid for d in self.stack.daemons.values() if d.alive()]
+
+
+	def parts(self):
+		"""CPU seconds by daemon."""
+		return {name: machine.cpu_seconds(d.process.pid) for name, d in self.stack.daemons.items()}
 
 
 class Peer(Store):
@@ -163,7 +168,7 @@ def posts(side, seconds, rate=0, connections=64, ids=None):
 	if stack:
 		side.sql("CHECKPOINT")
 	rows, flushes = side.rows(), machine.device_flushes(side.bench.temp)
-	before = side.cpu()
+	before, parts = side.cpu(), side.parts() if isinstance(side, Product) else {}
 	args = ["load", side.port, rate, seconds, connections, seconds + 11, f"{time.time_ns():x}-{next(_prefix)}", side.forms]
 	last = load(side.bench, *args, *([ids] if ids else []))[-1]
 	after = side.cpu()
@@ -176,6 +181,8 @@ def posts(side, seconds, rate=0, connections=64, ids=None):
 		"server_us": (after[0] - before[0]) * per, "postgres_us": (after[1] - before[1]) * per,
 		"flushes": None if flushes is None else flushed - flushes}
 	out["cpu_us"] = out["server_us"] + out["postgres_us"]
+	if parts:
+		out["parts_us"] = {name: round((at - parts[name]) * per, 1) for name, at in side.parts().items()}
 	if rows is not None:
 		out["stored"] = side.rows() - rows
 		if out["stored"] < last["answered"]:
@@ -183,5 +190,5 @@ def posts(side, seconds, rate=0, connections=64, ids=None):
 	return out
 
 
-def warm(side, seconds=4):
-	load(side.bench, "load", side.port, 0, seconds, 64, seconds, f"warm-{time.time_ns():x}", side.forms)
+def warm(side, seconds=4, rate=0):
+	load(side.bench, "load", side.port, rate, seconds, 64, seconds, f"warm-{time.time_ns():x}", side.forms)
