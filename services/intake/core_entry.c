@@ -17,7 +17,7 @@ const char *busy_name(enum busy_cause c)
 	static const char *const names[] = {
 		[BUSY_NONE] = "", [BUSY_STORE] = "store", [BUSY_QUEUE] = "queue",
 		[BUSY_DISK] = "disk", [BUSY_WINDOW] = "window", [BUSY_DRAINING] = "draining",
-		[BUSY_UNSURE] = "store",
+		[BUSY_UNSURE] = "store", [BUSY_RATE] = "rate",
 	};
 
 	return names[c];

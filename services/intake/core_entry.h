@@ -20,7 +20,8 @@ enum entry_end {
 	ENTRY_ANSWERED_BEFORE, /* a survey's second answer */
 };
 
-enum busy_cause { BUSY_NONE, BUSY_STORE, BUSY_QUEUE, BUSY_DISK, BUSY_WINDOW, BUSY_DRAINING, BUSY_UNSURE };
+enum busy_cause { BUSY_NONE, BUSY_STORE, BUSY_QUEUE, BUSY_DISK, BUSY_WINDOW, BUSY_DRAINING, BUSY_UNSURE,
+		  BUSY_RATE };
 const char *busy_name(enum busy_cause c); /* "store", also of BUSY_UNSURE */
 
 struct entry;

@@ -63,7 +63,7 @@ static bool store_there(const struct intake *in)
 	return false;
 }
 
-enum busy_cause intake_admit(const struct intake *in)
+enum busy_cause intake_admit(struct intake *in)
 {
 	if (in->draining)
 		return BUSY_DRAINING;
@@ -71,9 +71,9 @@ enum busy_cause intake_admit(const struct intake *in)
 		return BUSY_DISK;
 	if (!in->loaded || !store_there(in))
 		return BUSY_STORE;
-	if (writer_depth(in->writer) >= (size_t)config_int(in->s->config, "intake.queue_max"))
+	if (writer_full(in->writer))
 		return BUSY_QUEUE;
-	return BUSY_NONE;
+	return rate_take(&in->rate, clock_mono_us()) ? BUSY_NONE : BUSY_RATE;
 }
 
 unsigned intake_retry_ms(const struct intake *in)
@@ -195,6 +195,7 @@ static int intake_start(struct service *s, int metrics_base, void **ret_self)
 		return err_here(-ENOMEM);
 	in->s = s;
 	in->metrics_base = metrics_base;
+	in->rate.a_second = (double)config_int(s->config, "intake.rate_max");
 	r = catalog_new(&in->catalog, 0);
 	if (!r)
 		r = make_guess(in);

@@ -14,6 +14,7 @@
 #include "common/service/service.h"
 #include "services/intake/core_entry.h"
 #include "services/intake/core_guess.h"
+#include "services/intake/core_rate.h"
 #include "services/intake/core_render.h"
 
 enum intake_metric {
@@ -46,6 +47,7 @@ struct intake {
 	struct web *web;
 	struct consumer *view;
 	struct guess *guess;
+	struct rate rate; /* of what is admitted */
 	struct loop_timer *watermark;
 };
 
@@ -53,8 +55,8 @@ struct intake {
 extern const struct service_ops intake_ops;
 struct series *intake_series(struct intake *in, enum intake_metric m, const char *a, const char *b,
 			     const char *c);
-/* may a new submission come in at all? BUSY_NONE: yes */
-enum busy_cause intake_admit(const struct intake *in);
+/* may a new submission come in at all? BUSY_NONE: yes, and it is counted for the rate */
+enum busy_cause intake_admit(struct intake *in);
 unsigned intake_retry_ms(const struct intake *in); /* jittered: 0.5 … 3 s */
 void intake_count_reject(struct intake *in, const char *door, const char *cause);
 const char *intake_channel_name(int channel);
@@ -88,6 +90,8 @@ void writer_free(struct writer *w);
 /* 0: the entry is the writer's; BUSY_QUEUE: full, it stays the caller's */
 int writer_add(struct writer *w, struct entry *e) _must_check_;
 size_t writer_depth(const struct writer *w); /* entries that wait for an answer */
+/* what came now would wait too long, or not at all find room */
+bool writer_full(const struct writer *w);
 
 /* view.c */
 int view_start(struct intake *in) _must_check_;

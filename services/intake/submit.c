@@ -313,7 +313,7 @@ static void take_submit(struct submit *s, struct bytes id, const Centraleta__V1_
 	static struct submission in; /* 6 KiB; used up before the next frame */
 	struct peer *p = peer_find(s, id);
 	const struct key *k = p ? peer_key(s, p) : NULL;
-	enum busy_cause busy = intake_admit(s->in);
+	enum busy_cause busy;
 	const char *what = NULL;
 
 	if (!p) {
@@ -324,7 +324,7 @@ static void take_submit(struct submit *s, struct bytes id, const Centraleta__V1_
 		refuse(s, id, m->number, "bad_key", "The API key was revoked.");
 	} else if (p->unanswered >= s->window) {
 		send_busy(s, id, m->number, BUSY_WINDOW);
-	} else if (busy) {
+	} else if ((busy = intake_admit(s->in))) {
 		send_busy(s, id, m->number, busy);
 	} else if (!submission_from_message(&in, m, &what)) {
 		reject_one(s, id, m->number, k->door->town, what, FAULT_VALUE);

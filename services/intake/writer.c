@@ -222,10 +222,36 @@ static void again(struct group *g, unsigned ms)
 	group_free(g);
 }
 
+/*
+ * How long the first of a group waited says whether too many wait. Halved at most once for those
+ * who came under the same limit: their successors show what it did.
+ */
+static void note_wait(const struct group *g)
+{
+	struct writer *w = g->lane->writer;
+	uint64_t arrived_ms = g->give_up_ms - w->answer_ms, now = clock_mono_ms();
+
+	w->committed_ms = now;
+	if (now - arrived_ms <= w->wait_ms) {
+		if ((double)w->depth * 2 > w->depth_max)
+			w->depth_max = MIN(w->depth_max + (double)g->n / 32, (double)w->queue_max);
+	} else if (arrived_ms >= w->less_ms) {
+		w->depth_max = MAX(w->depth_max / 2, (double)w->batch_max);
+		w->less_ms = now;
+	}
+}
+
+bool writer_full(const struct writer *w)
+{
+	return w->depth >= w->queue_max || (double)w->depth >= w->depth_max ||
+	       (w->depth > w->batch_max && clock_mono_ms() - w->committed_ms > w->wait_ms);
+}
+
 static void judged(struct group *g, const struct answer *a)
 {
 	switch (a->verdict) {
 	case STORE_OK:
+		note_wait(g);
 		writer_committed(g, a);
 		group_free(g);
 		return;
@@ -424,7 +450,8 @@ int writer_add(struct writer *w, struct entry *e)
 	e->give_up_ms = e->arrived_ms + w->answer_ms;
 	if (queue_add(l->queue, e))
 		return BUSY_QUEUE;
-	w->depth++;
+	if (!w->depth++)
+		w->committed_ms = e->arrived_ms;
 	series_set(intake_series(w->in, METRIC_QUEUE, NULL, NULL, NULL), (double)w->depth);
 	if (!loop_timer_armed(w->sweep))
 		loop_timer_set(w->sweep, SWEEP_MS);
@@ -460,6 +487,8 @@ int writer_new(struct writer **ret, struct intake *in)
 	w->batch_max = (size_t)config_int(in->s->config, "intake.batch_max");
 	w->queue_max = (size_t)config_int(in->s->config, "intake.queue_max");
 	w->answer_ms = (uint64_t)config_int(in->s->config, "intake.answer_ms");
+	w->wait_ms = (uint64_t)config_int(in->s->config, "intake.wait_ms");
+	w->depth_max = (double)MIN(w->queue_max, 4 * w->batch_max);
 	series_set(intake_series(in, METRIC_QUEUE_LIMIT, NULL, NULL, NULL), (double)w->queue_max);
 	r = writer_columns(w);
 	if (!r)

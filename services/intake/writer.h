@@ -35,7 +35,10 @@ struct writer {
 	bool closing;
 	size_t depth; /* entries that are not answered */
 	size_t batch_max, queue_max;
-	uint64_t answer_ms;
+	uint64_t answer_ms, wait_ms;
+	double depth_max; /* how many may wait: more while waits are short, less when they were long */
+	uint64_t less_ms; /* when it was last lowered */
+	uint64_t committed_ms; /* when the newest group was, or the first after a silence came */
 	struct loop_timer *sweep;
 	struct column *columns[ACCEPT_COLUMNS];
 	unsigned refs; /* one, and one for each answer that is awaited without a group */

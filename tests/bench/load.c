@@ -4,7 +4,8 @@
  * Open loop: the n-th request is due at start + n / rate, and its latency counts from then, also
  * when no connection was free. RATE 0 is a closed loop: each connection posts again as soon as it was
  * answered. One line of JSON an interval; its "cpu" is the share of a core that load itself took.
- * What is refused (any status but 200) is counted and not tried again. Plain epoll, one thread.
+ * What is refused (any status but 200) is counted and not tried again; "strange" are refusals that are no
+ * 503 with Retry-After and Open311's list of errors. Plain epoll, one thread.
  *
  * usage: load PORT RATE SECONDS CONNECTIONS INTERVAL PREFIX FORMS [IDS]
  * FORMS: lines "api-key TAB form body", taken in turn. PREFIX begins the idempotency keys. IDS gets a
@@ -50,7 +51,7 @@ struct load {
 	uint64_t start_us, sent, cpu_us;
 	uint32_t *latencies;
 	size_t n;
-	uint64_t refused, broken;
+	uint64_t refused, strange, broken;
 	FILE *ids;
 	bool over; /* nothing more is sent */
 };
@@ -142,6 +143,16 @@ static bool whole(struct conn *c, int *ret_status)
 	return true;
 }
 
+/* in holds one whole answer with its NUL */
+static bool well_refused(const struct conn *c, int status)
+{
+	const char *body = strstr(c->in, "\r\n\r\n"), *after = strcasestr(c->in, "\r\nretry-after: ");
+
+	return status == 503 && after && after < body && after[15] >= '1' && after[15] <= '9' &&
+	       strcasestr(c->in, "\r\ncontent-type: application/json") && !strncmp(body + 4, "[{", 2) &&
+	       strstr(body, "\"code\":") && strstr(body, "\"description\":") && strstr(body, "}]");
+}
+
 static void note_id(struct load *l, const struct conn *c)
 {
 	const char *name = "\"service_request_id\":", *id = strstr(c->in, name);
@@ -166,10 +177,12 @@ static void on_readable(struct load *l, struct conn *c)
 	c->in_len += (size_t)n;
 	if (!whole(c, &status))
 		return;
-	if (status != 200)
+	if (status != 200) {
 		l->refused++;
-	else if (l->n < LATENCIES_MAX)
+		l->strange += !well_refused(c, status);
+	} else if (l->n < LATENCIES_MAX) {
 		l->latencies[l->n++] = (uint32_t)MIN(clock_mono_us() - c->due_us, (uint64_t)UINT32_MAX);
+	}
 	if (l->ids && status == 200)
 		note_id(l, c);
 	c->busy = false;
@@ -199,14 +212,15 @@ static void tell(struct load *l, double seconds)
 	uint64_t cpu = own_cpu_us();
 
 	qsort(l->latencies, l->n, sizeof(*l->latencies), by_value);
-	printf("{\"seconds\": %.3f, \"answered\": %zu, \"refused\": %llu, \"broken\": %llu, \"p50_us\": %u, \"p99_us\": %u, \"cpu\": %.3f}\n",
-	       seconds, l->n, (unsigned long long)l->refused, (unsigned long long)l->broken,
+	printf("{\"seconds\": %.3f, \"answered\": %zu, \"refused\": %llu, \"strange\": %llu, \"broken\": %llu, \"p50_us\": %u, \"p99_us\": %u, \"cpu\": %.3f}\n",
+	       seconds, l->n, (unsigned long long)l->refused, (unsigned long long)l->strange,
+	       (unsigned long long)l->broken,
 	       l->n ? l->latencies[l->n / 2] : 0, l->n ? l->latencies[l->n * 99 / 100] : 0,
 	       (double)(cpu - l->cpu_us) / 1e6 / seconds);
 	fflush(stdout);
 	l->cpu_us = cpu;
 	l->n = 0;
-	l->refused = l->broken = 0;
+	l->refused = l->strange = l->broken = 0;
 }
 
 static struct conn *idle(struct load *l)
@@ -260,7 +274,7 @@ static void run(struct load *l, double seconds, double interval)
 			told = now;
 		}
 	}
-	if (l->n)
+	if (l->n || l->refused)
 		tell(l, (double)(now - told) / 1e6);
 }
 

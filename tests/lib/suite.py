@@ -39,24 +39,6 @@ def cpu_of_tree(pid):
 	return cpu_of(pid, True) + living
 
 
-def rss_of(pid):
-	"""Bytes of resident memory."""
-	for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-		if line.startswith("VmRSS:"):
-			return int(line.split()[1]) * 1024
-	return 0
-
-
-def switches_of(pid):
-	"""Voluntary context switches of all threads."""
-	n = 0
-	for status in pathlib.Path(f"/proc/{pid}/task").glob("*/status"):
-		for line in status.read_text().splitlines():
-			if line.startswith("voluntary_ctxt_switches:"):
-				n += int(line.split()[1])
-	return n
-
-
 class Suite:
 	"""mail_every: each n-th form has an address, and there is a mail server for it; 0: none has."""
 

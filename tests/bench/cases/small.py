@@ -6,15 +6,11 @@ context switches of all threads and the store's transactions are counted. Then t
 towns with five thousand rules, and each daemon is started again, several times, and
 timed to its "service.ready".
 """
-import pathlib
-import sys
-import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT / "tests" / "lib"))
+import machine
 from stack import KINDS
-from suite import Suite, cpu_of, rss_of, switches_of
+from suite import Suite
 
 NAME = "small"
 TITLE = "Small: memory, idle cost, start"
@@ -25,7 +21,6 @@ IDLE_S = 60
 STARTS = 5
 TOWNS = 100
 RULES = 5000
-MIB = 1 << 20
 
 # towns like the first one: its departments, services and areas, and a share of its rules
 CLONE = """
@@ -95,9 +90,9 @@ def idle(stack, seconds=IDLE_S):
 	time.sleep(1)
 	asked = transactions(stack)
 	began = time.monotonic()
-	before = {k: (cpu_of(p), switches_of(p)) for k, p in pids.items()}
+	before = {k: (machine.cpu_seconds(p), machine.switches(p)) for k, p in pids.items()}
 	time.sleep(seconds)
-	after = {k: (cpu_of(p), switches_of(p)) for k, p in pids.items()}
+	after = {k: (machine.cpu_seconds(p), machine.switches(p)) for k, p in pids.items()}
 	took = time.monotonic() - began
 	time.sleep(1.1)  # back-ends report what they did once a second
 	# of our own sessions the one that asked last time is in between, with what psql asks at its start
@@ -130,46 +125,63 @@ def many_towns(stack):
 	return stack.cluster.psql(COUNTS)
 
 
-def start(bench, stack, kind, note, must=None):
-	samples = [start_ms(stack, kind) for _ in range(STARTS)]
-	bench.result(f"start to ready, {kind}", sorted(samples)[STARTS // 2], "ms", must=must, note=note, samples=samples)
-
-
-def measure(bench, suite):
+def rest(suite):
 	stack = suite.stack
-	out, _ = suite.load(RATE, REQUESTS / RATE, "small").communicate()
+	suite.load(RATE, REQUESTS / RATE, "small").communicate()
 	stored = int(stack.cluster.psql("SELECT count(*) FROM request"))
 	wait_done(stack)
-	for kind in KINDS:
-		bench.result(f"resident memory, {kind}", rss_of(stack.daemons[kind].process.pid) / MIB, "MiB",
-			must=("<=", 40), aim=("<=", 15), note=f"after {stored:,} requests")
-	daemons, store = idle(stack, IDLE_S / 2)
-	bench.result("idle switches, dispatch, departments connected", daemons["dispatch"][1], "/s",
-		note=f"{len(stack.departments('boston')) + len(stack.departments('kansas-city'))} connections that say each 5 s"
-		" that they live")
+	out = {"stored": stored, "resident": {k: machine.rss_kb(stack.daemons[k].process.pid) / 1024 for k in KINDS}}
+	out["connections"] = len(stack.departments("boston")) + len(stack.departments("kansas-city"))
+	out["connected"], _ = idle(stack, IDLE_S / 3)
 	suite.stop_crews()
-	time.sleep(20)  # the departments are found gone, and the last of what they acknowledged is pruned
-	daemons, store = idle(stack)
-	for kind, (share, switches) in daemons.items():
-		bench.result(f"idle CPU, {kind}", share * 100, "%", must=("<=", 0.2), aim=("<=", 0.05), note=f"{IDLE_S} s")
-		bench.result(f"idle switches, {kind}", switches, "/s", must=("<=", 10), aim=("<=", 3),
-			note="voluntary, all threads")
-	bench.result("idle transactions of the store", store, "/s", must=("<=", 8), aim=("<=", 5), note="five daemons")
-	note = many_towns(stack)
+	time.sleep(18)  # the departments are found gone
+	out["idle"], out["transactions"] = idle(stack)
+	return out
+
+
+def start(suite):
+	stack = suite.stack
+	out = {"note": many_towns(stack)}
 	time.sleep(2)
-	for kind in KINDS:
-		start(bench, stack, kind, note, must=("<=", 200))
-		bench.result(f"size of the program, {kind}", stack.program(kind).stat().st_size / 1024, "KiB")
+	out["ms"] = {kind: [start_ms(stack, kind) for _ in range(STARTS)] for kind in KINDS}
+	out["size"] = {kind: stack.program(kind).stat().st_size for kind in KINDS}
 	stack.cluster.psql("BEGIN;" + AREAS + "COMMIT; ANALYZE area")
 	time.sleep(2)
-	start(bench, stack, "routing", stack.cluster.psql(COUNTS))
+	out["more"] = {"note": stack.cluster.psql(COUNTS), "ms": [start_ms(stack, "routing") for _ in range(STARTS)]}
+	return out
+
+
+def measure(bench, name, function, crews):
+	def started():
+		suite = Suite(bench.temp / name, bench.build)
+		try:
+			return function(suite.start(crews=crews))
+		finally:
+			suite.stop()
+	return bench.round(name, {"product": started})["sides"]["product"]
+
+
+def median(samples):
+	return sorted(samples)[len(samples) // 2]
 
 
 def run(bench):
-	with tempfile.TemporaryDirectory(prefix="centraleta-small-") as folder:
-		suite = Suite(folder, bench.build)
-		try:
-			suite.start()
-			measure(bench, suite)
-		finally:
-			suite.stop()
+	r = measure(bench, "rest", rest, True)
+	for kind in KINDS:
+		bench.result(f"resident memory, {kind}", r["resident"][kind], "MiB", must="<= 40", aim="<= 15",
+			note=f"after {r['stored']:,} requests")
+	for kind in KINDS:
+		bench.result(f"idle CPU, {kind}", r["idle"][kind][0] * 100, "%", must="<= 0.2", aim="<= 0.05", note=f"{IDLE_S} s")
+	for kind in KINDS:
+		bench.result(f"idle switches, {kind}", r["idle"][kind][1], "/s", must="<= 10", aim="<= 3",
+			note="voluntary, all threads")
+	bench.result("idle switches, dispatch, departments connected", r["connected"]["dispatch"][1], "/s",
+		note=f"{r['connections']} connections that say each 5 s that they live")
+	bench.result("idle transactions of the store", r["transactions"], "/s", must="<= 8", aim="<= 5", note="five daemons")
+	s = measure(bench, "start", start, False)
+	for kind in KINDS:
+		bench.result(f"start to ready, {kind}", median(s["ms"][kind]), "ms", must="<= 200", note=s["note"], samples=s["ms"][kind])
+	bench.result("start to ready, routing", median(s["more"]["ms"]), "ms", note=s["more"]["note"] + ", 50 MB of coordinates",
+		samples=s["more"]["ms"])
+	for kind in KINDS:
+		bench.result(f"size of the program, {kind}", s["size"][kind] / 1024, "KiB")

@@ -729,6 +729,22 @@ class Trouble(Case):
 			return None
 		return a if a.status != 503 or a.codes() == [code] else None
 
+	def test_more_than_the_configured_rate_is_told(self):
+		daemon, port = self.other_daemon("intake.rate_max=2")
+		daemon.wait_ready()
+		began = time.monotonic()
+		answers = [self.post_to(port) for _ in range(8)]
+		taken = [a for a in answers if a.status == 200]
+		self.assertGreaterEqual(len(taken), 1)
+		self.assertLessEqual(len(taken), 2 + 2 * (time.monotonic() - began))
+		for a in answers:
+			if a.status != 200:
+				self.assertEqual((a.status, a.codes()), (503, ["busy:rate"]))
+				self.assertIn(int(a.headers["Retry-After"]), range(1, 5))
+		time.sleep(1)
+		self.assertEqual(self.post_to(port).status, 200)
+		self.assertEqual(daemon.stop(), 0)
+
 	def test_a_full_queue_is_told(self):
 		daemon, port = self.other_daemon("intake.queue_max=1")
 		daemon.wait_ready()
