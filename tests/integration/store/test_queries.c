@@ -1,7 +1,8 @@
 /*
  * covers every queries.def: each statement is prepared and planned against the migrated schema, as
  * the role that runs it. EXPLAIN EXECUTE checks the grants too: a table or function that the role
- * may not use fails here and not at the first request.
+ * may not use fails here and not at the first request. And as the tables are empty then, the plan is
+ * the one a daemon gets on its first day: none may walk through a whole lane (decision 8).
  */
 #include <libpq-fe.h>
 #include "common/store/store.h"
@@ -13,6 +14,9 @@ static const struct query intake[] = {
 };
 static const struct query reads[] = {
 #include "services/intake/queries_read.def"
+};
+static const struct query eventlog[] = {
+#include "common/eventlog/queries.def"
 };
 static const struct query routing[] = {
 #include "services/routing/load.def"
@@ -61,6 +65,34 @@ static void explain_text(char *ret, size_t size, const char *name, int params)
 		snprintf(ret + n, size - n, ")");
 }
 
+/* reads a lane's lines at the start, which are few: a department each, and its open ranges */
+static bool few(const char *name)
+{
+	return !strcmp(name, "DISPATCH_LINES") || !strcmp(name, "DISPATCH_ACKED");
+}
+
+/* "the newest of a lane" is read backward, and one row of it */
+static bool whole_lane(const PGresult *res, int row)
+{
+	const char *cond = strstr(PQgetvalue(res, row, 0), "Index Cond: (lane = $");
+	const char *scan = row ? PQgetvalue(res, row - 1, 0) : "";
+
+	return cond && !strstr(cond, " AND ") && !strstr(scan, " Backward ") && !strstr(scan, " on lane ");
+}
+
+static unsigned check_plan(const struct query *q, const PGresult *res)
+{
+	unsigned bad = 0;
+
+	for (int row = 0; row < PQntuples(res) && !few(q->name); row++) {
+		if (whole_lane(res, row)) {
+			test_note("%s reads a whole lane: %s", q->name, PQgetvalue(res, row - 1, 0));
+			bad = 1;
+		}
+	}
+	return bad;
+}
+
 static unsigned check(const struct query *q, PGconn *c)
 {
 	PGresult *res = PQprepare(c, q->name, q->sql, 0, NULL);
@@ -78,6 +110,8 @@ static unsigned check(const struct query *q, PGconn *c)
 	res = PQexec(c, text);
 	if (PQresultStatus(res) != PGRES_TUPLES_OK)
 		bad = wrong(q, "plan", c);
+	else
+		bad = check_plan(q, res);
 	PQclear(res);
 	return bad;
 }
@@ -105,6 +139,11 @@ TEST(public_reads_may_run_their_statements)
 	check_all("centraleta_public", reads, ARRAY_SIZE(reads));
 }
 
+TEST(daemons_may_run_the_logs_statements)
+{
+	check_all("centraleta_routing", eventlog, ARRAY_SIZE(eventlog));
+}
+
 TEST(routing_may_run_its_statements)
 {
 	check_all("centraleta_routing", routing, ARRAY_SIZE(routing));
@@ -128,6 +167,18 @@ TEST(analytics_may_run_its_statements)
 TEST(reads_of_figures_may_run_their_statements)
 {
 	check_all("centraleta_staff", figures, ARRAY_SIZE(figures));
+}
+
+TEST(this_check_notices_a_join_that_walks_through_a_lane)
+{
+	static const struct query join = { "join", "SELECT c.email FROM unnest($2::int8[]) AS i (request)"
+		" JOIN contact c ON c.lane = $1 AND c.request = i.request" };
+	struct pg *p = pg_start(&(struct pg_options){ .migrate = true });
+	PGconn *c = connect_as(p, "centraleta_notification");
+
+	ASSERT_EQ(check(&join, c), 1);
+	PQfinish(c);
+	pg_free(p);
 }
 
 TEST(this_check_notices_a_missing_grant)
