@@ -357,11 +357,6 @@ const struct event *batch_event(const struct batch *b, size_t i)
 	return &b->events[i];
 }
 
-bool batch_suspect(const struct batch *b)
-{
-	return lane_single(b->lane);
-}
-
 bool batch_alone(const struct batch *b)
 {
 	return b->replay;

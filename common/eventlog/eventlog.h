@@ -88,6 +88,17 @@ struct consumer_ops {
 	uint64_t types; /* bit 1 << EventType: the events to be handed over; others just pass */
 	size_t batch_max; /* events; 0: 256 */
 	/*
+	 * Events wait so long for company, or until batch_max of them are there: for consumers that
+	 * nobody waits for, since a group costs much and a further event in it little. 0: none wait.
+	 */
+	unsigned linger_ms;
+	/*
+	 * A hint, as soon as an event of types comes over the wire, whether the lane is ours or not;
+	 * what was not heard, or is heard twice, must do no harm. Don't call eventlog's functions.
+	 * May be NULL.
+	 */
+	void (*heard)(void *ctx, const struct event *e);
+	/*
 	 * The lane became ours. Load what is kept in memory, then consumer_loaded(). NULL: nothing
 	 * to load. Nothing is taken before.
 	 */
@@ -126,7 +137,6 @@ int batch_generation(const struct batch *b);
 int64_t batch_epoch(const struct batch *b);
 size_t batch_count(const struct batch *b);
 const struct event *batch_event(const struct batch *b, size_t i);
-bool batch_suspect(const struct batch *b); /* one event at a time, for a process died here: don't wait for more */
 bool batch_alone(const struct batch *b); /* a parked event that is replayed: not the newest of its key */
 
 /*

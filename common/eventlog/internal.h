@@ -123,14 +123,14 @@ struct lane {
 	int64_t replay_tried; /* tried, replay_tried: seq that this process has counted */
 	unsigned attempts; /* failures in a row */
 	unsigned conflicts; /* in a row */
-	uint64_t gap_until_ms, skip_at_ms; /* 0: none */
+	uint64_t gap_until_ms, skip_at_ms, linger_until_ms; /* 0: none */
 	uint64_t opened_ms, confirmed_ms; /* when the lease was asked for, was last known to be ours */
 	int64_t read_head; /* head when the page was asked for */
 	struct search search;
 	struct keys parked;
 	struct feed feed;
 	struct batch batch;
-	struct loop_timer *timer; /* gap, skip, pause */
+	struct loop_timer *timer; /* gap, skip, linger, pause */
 	int64_t lease_epoch; /* as of the last round; so are standing and holder */
 	enum standing standing;
 	int holder; /* index of members, -1: nobody that lives */
@@ -259,6 +259,7 @@ void lane_released(struct lane *l);
 void lane_gone(struct lane *l); /* the lease is another's */
 void lane_wake(struct lane *l);
 void lane_offer(struct lane *l, struct run *r); /* events of the wire, or of this process */
+void consumer_hear(const struct consumer *c, const struct event *events, size_t n);
 void lane_line_changed(struct lane *l); /* generation, after, base */
 void lane_turn(void *log); /* all that were woken */
 void lane_pause(struct lane *l, unsigned ms, bool reopen);

@@ -309,6 +309,13 @@ void lane_offer(struct lane *l, struct run *r)
 	lane_wake(l);
 }
 
+void consumer_hear(const struct consumer *c, const struct event *events, size_t n)
+{
+	for (size_t i = 0; i < n && c->ops->heard; i++)
+		if (type_wanted(c->ops->types, events[i].type))
+			c->ops->heard(c->ctx, &events[i]);
+}
+
 void lane_line_changed(struct lane *l)
 {
 	if (!lane_works(l))
@@ -371,6 +378,23 @@ static void wait_more(struct lane *l, uint64_t now, bool gap)
 		loop_timer_set(l->timer, at > now ? at - now : 0);
 }
 
+/* true: looked at again when there is company enough, or time is over */
+static bool lingers(struct lane *l, uint64_t now)
+{
+	const struct consumer *c = l->consumer;
+	bool alone = !l->kicked && !l->search.limit && !l->catching_up && !lane_single(l) &&
+		     l->feed.events < c->batch_max;
+
+	if (alone && c->ops->linger_ms && !l->linger_until_ms)
+		l->linger_until_ms = now + c->ops->linger_ms;
+	if (!alone || now >= l->linger_until_ms) {
+		l->linger_until_ms = 0;
+		return false;
+	}
+	loop_timer_set(l->timer, l->linger_until_ms - now);
+	return true;
+}
+
 static bool next_here(struct lane *l)
 {
 	struct feed_cursor c;
@@ -412,7 +436,8 @@ static void act(struct lane *l)
 		break;
 	case DO_TAKE:
 		l->gap_until_ms = 0;
-		take(l);
+		if (!lingers(l, now))
+			take(l);
 		break;
 	case DO_STORE_SKIP:
 		store_skip(l);

@@ -30,6 +30,7 @@ static void on_committed(struct eventlog *log, const struct wire_frame *f)
 		struct lane *l = &c->lanes[f->lane];
 		enum frame_use use;
 
+		consumer_hear(c, f->events, f->n);
 		if (!c->ops->log || !lane_works(l))
 			continue;
 		use = frame_use(&info->line, l->seen, f->generation, f->seq, f->n);

@@ -56,6 +56,7 @@ static void to_own(struct eventlog *log, unsigned lane, const struct event *even
 	for_each_consumer(c, log) {
 		struct lane *l = &c->lanes[lane];
 
+		consumer_hear(c, events, n);
 		if (!c->ops->log || !lane_works(l))
 			continue;
 		if (!run && run_new(&run, events, n, log->wanted))

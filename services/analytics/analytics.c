@@ -40,7 +40,6 @@ static int analytics_start(struct service *s, int metrics_base, void **ret_self)
 		return -ENOMEM;
 	a->service = s;
 	a->metrics = metrics_base;
-	a->flush_ms = (unsigned)config_int(s->config, "analytics.flush_ms");
 	a->days_max = config_int(s->config, "analytics.days_max");
 	r = counting_start(a);
 	if (!r)
@@ -62,7 +61,6 @@ static void drain(void *self)
 {
 	struct analytics *a = self;
 
-	a->draining = true;
 	http_server_drain(a->http);
 }
 

@@ -24,10 +24,7 @@ struct analytics {
 	struct town_load *load; /* under way; owned by the store's callback */
 	struct loop_timer *load_timer;
 	bool loaded, again;
-	unsigned flush_ms;
 	int64_t days_max;
-	uint64_t waiting_since[32]; /* monotonic ms, by lane; 0: nothing waits */
-	bool draining;
 };
 
 enum {

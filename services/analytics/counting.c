@@ -1,7 +1,7 @@
 /*
  * The consumer: events of a few seconds in one group, as differences of what the facts contribute.
  *
- * A batch waits up to flush_ms for company, so that a rollup row that many requests share is
+ * A batch lingers up to flush_ms, so that a rollup row that many requests share is
  * written once and not once a batch. Nothing is kept in memory between batches: the facts are read
  * back by key, which is why a retried or halved batch needs no care.
  */
@@ -441,36 +441,19 @@ static void read_facts(struct analytics *a, struct batch *b, struct counting *c)
 		(void)steal(g);
 }
 
-/* how long this batch should wait for company yet; far behind the log there is company enough */
-static unsigned company_ms(struct analytics *a, const struct batch *b)
-{
-	uint64_t now = clock_mono_ms(), *since = &a->waiting_since[batch_lane(b)];
-	int64_t last = batch_event(b, batch_count(b) - 1)->seq;
-	int64_t batch_max = config_int(a->service->config, "analytics.batch_max");
-
-	if (a->draining || batch_alone(b) || batch_suspect(b) || a->flush_ms == 0 || (int64_t)batch_count(b) >= batch_max ||
-	    eventlog_head(a->service->log, batch_lane(b)) - last > batch_max)
-		return 0;
-	if (*since == 0)
-		*since = now;
-	return now - *since >= a->flush_ms ? 0 : (unsigned)(a->flush_ms - (now - *since));
-}
-
 static void take(void *ctx, struct batch *b)
 {
 	struct analytics *a = ctx;
 	struct counting *c;
-	unsigned wait_ms;
 
 	if (batch_count(b) == 0) {
 		batch_commit(b);
 		return;
 	}
-	wait_ms = company_ms(a, b);
-	if (wait_ms || !a->loaded) {
-		if (!a->loaded && !a->load)
+	if (!a->loaded) {
+		if (!a->load)
 			counting_load_towns(a);
-		batch_retry(b, wait_ms ? wait_ms : 100);
+		batch_retry(b, 100);
 		return;
 	}
 	c = counting_new(a, b);
@@ -488,7 +471,6 @@ static void committed(void *ctx, struct batch *b, const struct answer *answer _u
 	struct analytics *a = ctx;
 	struct counting *c = batch_user(b);
 
-	a->waiting_since[batch_lane(b)] = 0;
 	if (c)
 		series_add(metrics_series(a->service->metrics, a->metrics + M_ROWS, "days"),
 			   (double)c->deltas_n);
@@ -512,5 +494,6 @@ int counting_start(struct analytics *a)
 	if (r)
 		return r;
 	ops.batch_max = (size_t)config_int(a->service->config, "analytics.batch_max");
+	ops.linger_ms = (unsigned)config_int(a->service->config, "analytics.flush_ms");
 	return eventlog_consumer(a->service->log, &ops, a, &a->consumer);
 }

@@ -261,7 +261,7 @@ static int add_consumers(struct dispatch *d)
 		.take = chain_take,
 		.committed = chain_committed,
 	};
-	int r = eventlog_consumer(d->service->log, &dispatch_open_ops, d, &d->open);
+	int r = open_start(d);
 
 	return r ? r : eventlog_consumer(d->service->log, &chain_ops, d, &d->chain);
 }

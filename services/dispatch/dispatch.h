@@ -142,6 +142,7 @@ struct dispatch {
 	struct series *refused[REFUSED_N], *sent[2], *updates[8];
 	struct directory *directory; /* NULL: not loaded yet */
 	struct consumer *open, *chain;
+	int64_t heard[LANE_MAX]; /* newest event of open.c that the wire told, by lane */
 	struct bus_sock *sock;
 	char endpoint[256]; /* of sock, as others reach it */
 	struct line *lines[LANE_MAX];
@@ -179,7 +180,7 @@ struct store_group *dispatch_group(struct dispatch *d, unsigned lane); /* NULL: 
 void dispatch_tick_soon(struct dispatch *d);
 
 /* ---- open.c ------------------------------------------------------------------------------------- */
-extern const struct consumer_ops dispatch_open_ops;
+int open_start(struct dispatch *d) _must_check_;
 
 /* ---- lines.c ------------------------------------------------------------------------------------ */
 void lines_held(void *ctx, struct consumer *c, unsigned lane, int64_t epoch);

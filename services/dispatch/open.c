@@ -1,5 +1,6 @@
 /*
- * open - consumer `dispatch` of the log: every work item gets its state, its department is woken
+ * open - consumer `dispatch` of the log: the department of a new work item is woken at once, its state
+ * gets a row soon
  *
  * A department's update may come before this (routing commits the delivery with the event), so a
  * row that is there stays as it is.
@@ -20,7 +21,7 @@ struct opened {
 	int32_t jurisdiction, department, home_lane; /* home_lane -1: nobody is to be woken */
 	Centraleta__V1__WorkState state;
 	Centraleta__V1__Outcome outcome;
-	int64_t at_us;
+	int64_t seq, at_us;
 };
 
 struct opening {
@@ -86,7 +87,7 @@ static bool take_imported(const struct event *e, struct opened *ret)
 /* false: no daemon of ours writes such a body */
 static bool take_event(const struct event *e, struct opened *ret)
 {
-	*ret = (struct opened){ .jurisdiction = e->jurisdiction, .at_us = e->at_us };
+	*ret = (struct opened){ .jurisdiction = e->jurisdiction, .seq = e->seq, .at_us = e->at_us };
 	if (!(e->type == EVENT(REQUEST_IMPORTED) ? take_imported(e, ret) : take_routed(e, ret)))
 		return false;
 	return id_lane(ret->work_item) == e->lane && ret->department > 0 &&
@@ -151,22 +152,42 @@ static void take(void *ctx, struct batch *b)
 		batch_commit(b);
 }
 
+/* what this process read from the table; a lost frame before a heard one waits for the next probe */
 static void committed(void *ctx, struct batch *b, const struct answer *answer, size_t first_result)
 {
 	const struct opening *o = batch_user(b);
+	struct dispatch *d = ctx;
 
 	(void)answer;
 	(void)first_result;
 	for (size_t i = 0; i < o->n; i++)
-		if (o->rows[i].home_lane >= 0)
-			follow_wake(ctx, (unsigned)o->rows[i].home_lane, o->rows[i].department);
+		if (o->rows[i].home_lane >= 0 && o->rows[i].seq > d->heard[batch_lane(b)])
+			follow_wake(d, (unsigned)o->rows[i].home_lane, o->rows[i].department);
 }
 
-const struct consumer_ops dispatch_open_ops = {
-	.name = "dispatch",
-	.log = true,
-	.types = 1ull << EVENT(REQUEST_ROUTED) | 1ull << EVENT(REQUEST_TRIAGED) |
-		 1ull << EVENT(REQUEST_IMPORTED),
-	.take = take,
-	.committed = committed,
-};
+/* the delivery was committed with the event: nobody need wait for the state's row */
+static void heard(void *ctx, const struct event *e)
+{
+	struct dispatch *d = ctx;
+	struct opened o;
+
+	d->heard[e->lane] = e->seq;
+	if (take_event(e, &o) && o.home_lane >= 0)
+		follow_wake(d, (unsigned)o.home_lane, o.department);
+}
+
+int open_start(struct dispatch *d)
+{
+	const struct consumer_ops ops = {
+		.name = "dispatch",
+		.log = true,
+		.types = 1ull << EVENT(REQUEST_ROUTED) | 1ull << EVENT(REQUEST_TRIAGED) |
+			 1ull << EVENT(REQUEST_IMPORTED),
+		.linger_ms = (unsigned)config_int(d->service->config, "eventlog.linger_ms"),
+		.take = take,
+		.heard = heard,
+		.committed = committed,
+	};
+
+	return eventlog_consumer(d->service->log, &ops, d, &d->open);
+}

@@ -109,5 +109,6 @@ int view_start(struct intake *in)
 					   .committed = committed };
 
 	ops.types = view_types();
+	ops.linger_ms = (unsigned)config_int(in->s->config, "eventlog.linger_ms");
 	return eventlog_consumer(in->s->log, &ops, in, &in->view);
 }

@@ -140,7 +140,7 @@ static void committed(void *ctx, struct batch *b, const struct answer *answer, s
 		tell(d, batch_lane(b), answer->rows[first_result], i);
 }
 
-static const struct consumer_ops ops = {
+static struct consumer_ops ops = {
 	.name = "notification",
 	.log = true,
 	.types = UINT64_C(1) << CENTRALETA__V1__EVENT_TYPE__EVENT_TYPE_REQUEST_RECEIVED |
@@ -159,6 +159,7 @@ int decider_new(struct decider **ret, struct service *svc, int metrics_base, str
 	d->svc = svc;
 	d->metrics_base = metrics_base;
 	d->sender = sender;
+	ops.linger_ms = (unsigned)config_int(svc->config, "eventlog.linger_ms");
 	r = eventlog_consumer(svc->log, &ops, d, &d->consumer);
 	if (r)
 		return r;

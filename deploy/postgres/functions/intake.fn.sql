@@ -26,38 +26,38 @@ DECLARE
 	v_request bigint[];
 	v_same boolean[];
 	v_turn smallint[];
-	v_new integer[];
+	v_all_new boolean;
+	v_any_new boolean := false;
 	v_generation integer;
 	v_first bigint;
 	v_at timestamptz;
 BEGIN
-	WITH i AS MATERIALIZED (
-		SELECT * FROM unnest(p_key_lane, p_jurisdiction, p_door, p_key, p_body_hash, p_request)
-			WITH ORDINALITY AS u (key_lane, jurisdiction, door, key, body_hash, request, ord)
-	), k AS (
+	WITH k AS (
 		INSERT INTO idempotency AS d (lane, jurisdiction, door, key, body_hash, hits,
 			request_lane, request)
-		SELECT i.key_lane, i.jurisdiction, i.door, i.key, i.body_hash, 0, p_lane, i.request
-		FROM i ORDER BY i.key_lane, i.jurisdiction, i.door, i.key
+		SELECT i.lane, i.jurisdiction, i.door, i.key, i.body_hash, 0, p_lane, i.request
+		FROM unnest(p_key_lane, p_jurisdiction, p_door, p_key, p_body_hash, p_request)
+			AS i (lane, jurisdiction, door, key, body_hash, request)
+		ORDER BY i.lane, i.jurisdiction, i.door, i.key
 		ON CONFLICT (lane, jurisdiction, door, key) DO UPDATE SET hits = d.hits + 1
-		RETURNING d.lane, d.jurisdiction, d.door, d.key, d.hits, d.request_lane, d.request,
-			d.body_hash
+		RETURNING d.hits
 	)
-	SELECT array_agg(k.hits ORDER BY i.ord), array_agg(k.request_lane ORDER BY i.ord),
-		array_agg(k.request ORDER BY i.ord), array_agg(k.body_hash = i.body_hash ORDER BY i.ord),
-		array_agg(0::smallint ORDER BY i.ord), array_agg(i.ord::integer ORDER BY i.ord)
-			FILTER (WHERE k.hits = 0)
-	INTO v_hits, v_lane, v_request, v_same, v_turn, v_new
-	FROM i JOIN k ON k.lane = i.key_lane AND k.jurisdiction = i.jurisdiction AND k.door = i.door
-		AND k.key = i.key;
+	SELECT bool_and(k.hits = 0) INTO v_all_new FROM k;
 
-	IF coalesce(cardinality(v_new), 0) < cardinality(v_hits) THEN
-		SELECT array_agg(coalesce(r.code_turn, 0::smallint) ORDER BY u.ord) INTO v_turn
-		FROM unnest(v_lane, v_request) WITH ORDINALITY AS u (lane, request, ord)
-		LEFT JOIN request r ON r.lane = u.lane AND r.request = u.request;
+	IF NOT v_all_new THEN
+		SELECT array_agg(k.hits ORDER BY i.ord), array_agg(k.request_lane ORDER BY i.ord),
+			array_agg(k.request ORDER BY i.ord), array_agg(k.body_hash = i.body_hash ORDER BY i.ord),
+			array_agg(coalesce(r.code_turn, 0::smallint) ORDER BY i.ord),
+			bool_or(k.hits = 0)
+		INTO v_hits, v_lane, v_request, v_same, v_turn, v_any_new
+		FROM unnest(p_key_lane, p_jurisdiction, p_door, p_key, p_body_hash) WITH ORDINALITY
+			AS i (lane, jurisdiction, door, key, body_hash, ord)
+		JOIN idempotency k ON k.lane = i.lane AND k.jurisdiction = i.jurisdiction
+			AND k.door = i.door AND k.key = i.key
+		LEFT JOIN request r ON r.lane = k.request_lane AND r.request = k.request;
 	END IF;
 
-	IF v_new IS NOT NULL THEN
+	IF v_all_new OR v_any_new THEN
 		INSERT INTO request (lane, request, jurisdiction, service, channel, door, lat, long,
 			address_id, attributes, owner, deadline, requested_at, code_hash)
 		SELECT p_lane, u.request, u.jurisdiction, u.service, u.channel, u.door, u.lat, u.long,
@@ -66,7 +66,7 @@ BEGIN
 			p_address_id, p_lists, p_owner, p_deadline, p_requested_at, p_code_hash)
 			WITH ORDINALITY AS u (request, jurisdiction, service, channel, door, lat, long,
 				address_id, lists, owner, deadline, requested_at, code_hash, ord)
-		WHERE v_hits[u.ord] = 0;
+		WHERE v_all_new OR v_hits[u.ord] = 0;
 
 		INSERT INTO request_text (lane, request, jurisdiction, description, address, attributes,
 			media_url)
@@ -74,16 +74,18 @@ BEGIN
 		FROM unnest(p_request, p_jurisdiction, p_description, p_address, p_frees, p_media_url)
 			WITH ORDINALITY AS u (request, jurisdiction, description, address, frees,
 				media_url, ord)
-		WHERE v_hits[u.ord] = 0;
+		WHERE v_all_new OR v_hits[u.ord] = 0;
 
-		INSERT INTO contact (lane, request, jurisdiction, email, phone, first_name, last_name,
-			account_id, device_id, language)
-		SELECT p_lane, p_request[u.ord], p_jurisdiction[u.ord], u.email, u.phone, u.first_name,
-			u.last_name, u.account_id, u.device_id, u.language
-		FROM unnest(p_contact_ord, p_email, p_phone, p_first_name, p_last_name, p_account_id,
-			p_device_id, p_language) AS u (ord, email, phone, first_name, last_name,
+		IF cardinality(p_contact_ord) > 0 THEN
+			INSERT INTO contact (lane, request, jurisdiction, email, phone, first_name, last_name,
 				account_id, device_id, language)
-		WHERE v_hits[u.ord] = 0;
+			SELECT p_lane, p_request[u.ord], p_jurisdiction[u.ord], u.email, u.phone, u.first_name,
+				u.last_name, u.account_id, u.device_id, u.language
+			FROM unnest(p_contact_ord, p_email, p_phone, p_first_name, p_last_name, p_account_id,
+				p_device_id, p_language) AS u (ord, email, phone, first_name, last_name,
+					account_id, device_id, language)
+			WHERE v_all_new OR v_hits[u.ord] = 0;
+		END IF;
 
 		INSERT INTO request_public (lane, request, jurisdiction, service, state, outcome,
 			department, description, address, address_id, lat, long, media_url, requested_at,
@@ -97,8 +99,18 @@ BEGIN
 			WITH ORDINALITY AS u (request, jurisdiction, service, state, outcome, owner,
 				description, address, address_id, lat, long, media_url, requested_at,
 				updated_at, deadline, ord)
-		WHERE v_hits[u.ord] = 0;
+		WHERE v_all_new OR v_hits[u.ord] = 0;
 
+		IF v_all_new THEN	-- nearly always: as they came
+			SELECT a.generation, a.first_seq, a.at INTO v_generation, v_first, v_at
+			FROM event_append(array_fill(p_lane, ARRAY[cardinality(p_request)]), p_jurisdiction,
+				p_request, array_fill(1, ARRAY[cardinality(p_request)]), p_type,
+				array_fill(1::smallint, ARRAY[cardinality(p_request)]), p_actor, p_trace, p_body) a;
+			RETURN QUERY SELECT u.ord::integer, p_lane, u.request, 0::smallint, 0, true,
+				v_first - 1 + u.ord, v_generation, v_at
+			FROM unnest(p_request) WITH ORDINALITY AS u (request, ord);
+			RETURN;
+		END IF;
 		SELECT a.generation, a.first_seq, a.at INTO v_generation, v_first, v_at
 		FROM (
 			SELECT array_agg(p_lane ORDER BY u.ord) AS lane,

@@ -35,7 +35,7 @@ END $$;
 
 -- Appends events and says which numbers they got. Last call of a group. The i-th elements of the
 -- arrays make one event; p_key_version NULL: changes no state. Events of one lane keep their order.
--- One row a lane: first_seq … first_seq + appended - 1.
+-- One row a lane, ascending: first_seq … first_seq + appended - 1.
 CREATE OR REPLACE FUNCTION event_append(p_lane smallint[], p_jurisdiction integer[], p_order_key bigint[],
 	p_key_version integer[], p_type smallint[], p_type_version smallint[], p_actor text[],
 	p_trace bytea[], p_body bytea[])
@@ -43,85 +43,95 @@ RETURNS TABLE (lane smallint, generation integer, first_seq bigint, appended int
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = centraleta, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-	v_lanes smallint[];
-	v_locked integer;
+	v_lane smallint := p_lane[1];
+	v_generation integer;
+	v_base bigint;
+	v_head bigint;
+	v_appended integer;
 	v_at timestamptz;
 BEGIN
-	SELECT array_agg(DISTINCT u) INTO v_lanes FROM unnest(p_lane) u;
-	PERFORM 1 FROM lane l WHERE l.lane = ANY (v_lanes) ORDER BY l.lane FOR NO KEY UPDATE;
-	GET DIAGNOSTICS v_locked = ROW_COUNT;
-	IF v_locked <> cardinality(v_lanes) THEN
-		RAISE EXCEPTION 'of the lanes % only % exist', v_lanes, v_locked USING ERRCODE = '22023';
+	IF NOT v_lane = ALL (p_lane) THEN	-- lane by lane, so that locks are taken ascending
+		FOR v_lane IN SELECT DISTINCT u FROM unnest(p_lane) u ORDER BY u LOOP
+			RETURN QUERY SELECT a.* FROM (
+				SELECT array_agg(i.lane ORDER BY i.ord) AS lane,
+					array_agg(i.jurisdiction ORDER BY i.ord) AS jurisdiction,
+					array_agg(i.order_key ORDER BY i.ord) AS order_key,
+					array_agg(i.key_version ORDER BY i.ord) AS key_version,
+					array_agg(i.type ORDER BY i.ord) AS type,
+					array_agg(i.type_version ORDER BY i.ord) AS type_version,
+					array_agg(i.actor ORDER BY i.ord) AS actor,
+					array_agg(i.trace ORDER BY i.ord) AS trace,
+					array_agg(i.body ORDER BY i.ord) AS body
+				FROM unnest(p_lane, p_jurisdiction, p_order_key, p_key_version, p_type,
+					p_type_version, p_actor, p_trace, p_body) WITH ORDINALITY
+					AS i (lane, jurisdiction, order_key, key_version, type,
+						type_version, actor, trace, body, ord)
+				WHERE i.lane = v_lane
+			) n, LATERAL event_append(n.lane, n.jurisdiction, n.order_key, n.key_version, n.type,
+				n.type_version, n.actor, n.trace, n.body) a;
+		END LOOP;
+		RETURN;
+	END IF;
+
+	SELECT l.generation, l.base INTO v_generation, v_base
+	FROM lane l WHERE l.lane = v_lane FOR NO KEY UPDATE;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'there is no lane %', v_lane USING ERRCODE = '22023';
 	END IF;
 	v_at := clock_timestamp();
-	RETURN QUERY
-	WITH head AS MATERIALIZED (
-		SELECT l.lane, l.generation, greatest(l.base, coalesce(
-			(SELECT e.seq FROM event e WHERE e.lane = l.lane ORDER BY e.seq DESC LIMIT 1), 0)) AS seq
-		FROM lane l WHERE l.lane = ANY (v_lanes)
-	), stored AS (
-		INSERT INTO event (lane, seq, jurisdiction, order_key, key_version, type, type_version,
-			at, actor, trace, body)
-		SELECT i.lane, h.seq + row_number() OVER (PARTITION BY i.lane ORDER BY i.ord),
-			i.jurisdiction, i.order_key, i.key_version, i.type, i.type_version,
-			v_at, i.actor, i.trace, i.body
-		FROM unnest(p_lane, p_jurisdiction, p_order_key, p_key_version, p_type, p_type_version,
-			p_actor, p_trace, p_body) WITH ORDINALITY
-			AS i (lane, jurisdiction, order_key, key_version, type, type_version,
-				actor, trace, body, ord)
-		JOIN head h ON h.lane = i.lane
-		RETURNING event.lane
-	)
-	SELECT h.lane, h.generation, h.seq + 1,
-		(SELECT count(*)::integer FROM stored s WHERE s.lane = h.lane), v_at
-	FROM head h ORDER BY h.lane;
+	SELECT e.seq INTO v_head FROM event e WHERE e.lane = v_lane ORDER BY e.seq DESC LIMIT 1;
+	v_head := greatest(v_head, v_base);
+	INSERT INTO event (lane, seq, jurisdiction, order_key, key_version, type, type_version, at, actor,
+		trace, body)
+	SELECT v_lane, v_head + i.ord, i.jurisdiction, i.order_key, i.key_version, i.type, i.type_version,
+		v_at, i.actor, i.trace, i.body
+	FROM unnest(p_jurisdiction, p_order_key, p_key_version, p_type, p_type_version, p_actor,
+		p_trace, p_body) WITH ORDINALITY
+		AS i (jurisdiction, order_key, key_version, type, type_version, actor, trace, body, ord);
+	GET DIAGNOSTICS v_appended = ROW_COUNT;
+	RETURN QUERY VALUES (v_lane, v_generation, v_head + 1, v_appended, v_at);
 END $$;
 
 -- Numbers deliveries in their departments' streams. Before event_append in a group. The order of
--- the arrays is the order of a department's numbers.
+-- the arrays is the order of a department's numbers. prev is the number before in the same topic
+-- (department and service).
 CREATE OR REPLACE FUNCTION delivery_append(p_lane smallint[], p_department integer[], p_jurisdiction integer[],
 	p_service integer[], p_kind smallint[], p_work_lane smallint[], p_work_item bigint[],
 	p_key_version integer[])
 RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = centraleta, pg_temp AS $$
 DECLARE
-	v_departments integer[];
-	v_locked integer;
+	v_stored integer;
 BEGIN
-	SELECT array_agg(DISTINCT u) INTO v_departments FROM unnest(p_department) u;
 	PERFORM 1 FROM department_line dl
-		WHERE dl.lane = ANY (p_lane) AND dl.department = ANY (v_departments)
+		WHERE dl.lane = ANY (p_lane) AND dl.department = ANY (p_department)
 		ORDER BY dl.department FOR NO KEY UPDATE;
-	GET DIAGNOSTICS v_locked = ROW_COUNT;
-	IF v_locked <> cardinality(v_departments) THEN
-		RAISE EXCEPTION 'of the departments % only % have a line on their lane', v_departments, v_locked
-			USING ERRCODE = '22023';
-	END IF;
-	WITH input AS (
-		SELECT i.*, row_number() OVER (PARTITION BY i.department ORDER BY i.ord) AS n
-		FROM unnest(p_lane, p_department, p_jurisdiction, p_service, p_kind, p_work_lane,
-			p_work_item, p_key_version) WITH ORDINALITY
-			AS i (lane, department, jurisdiction, service, kind, work_lane, work_item,
-				key_version, ord)
-	), head AS MATERIALIZED (
+	WITH head AS MATERIALIZED (
 		SELECT dl.lane, dl.department, greatest(dl.base, coalesce(
 			(SELECT d.dseq FROM delivery d WHERE d.lane = dl.lane AND d.department = dl.department
 				ORDER BY d.dseq DESC LIMIT 1), 0)) AS dseq
 		FROM department_line dl
-		WHERE dl.lane = ANY (p_lane) AND dl.department = ANY (v_departments)
-	), topic AS MATERIALIZED (
-		SELECT t.lane, t.department, t.service, coalesce(
-			(SELECT d.dseq FROM delivery d WHERE d.lane = t.lane AND d.department = t.department
-				AND d.service = t.service ORDER BY d.dseq DESC LIMIT 1), 0) AS dseq
-		FROM (SELECT DISTINCT lane, department, service FROM input) t
+		WHERE dl.lane = ANY (p_lane) AND dl.department = ANY (p_department)
 	)
 	INSERT INTO delivery (lane, department, dseq, prev, jurisdiction, service, kind, work_lane,
 		work_item, key_version, at)
 	SELECT i.lane, i.department, h.dseq + i.n,
-		coalesce(h.dseq + lag(i.n) OVER (PARTITION BY i.department, i.service ORDER BY i.n), t.dseq),
+		coalesce(h.dseq + lag(i.n) OVER (PARTITION BY i.department, i.service ORDER BY i.n),
+			(SELECT d.dseq FROM delivery d WHERE d.lane = i.lane AND d.department = i.department
+				AND d.service = i.service ORDER BY d.dseq DESC LIMIT 1), 0),
 		i.jurisdiction, i.service, i.kind, i.work_lane, i.work_item, i.key_version, clock_timestamp()
-	FROM input i
-	JOIN head h ON h.lane = i.lane AND h.department = i.department
-	JOIN topic t ON t.lane = i.lane AND t.department = i.department AND t.service = i.service;
+	FROM (
+		SELECT u.*, row_number() OVER (PARTITION BY u.department ORDER BY u.ord) AS n
+		FROM unnest(p_lane, p_department, p_jurisdiction, p_service, p_kind, p_work_lane,
+			p_work_item, p_key_version) WITH ORDINALITY
+			AS u (lane, department, jurisdiction, service, kind, work_lane, work_item,
+				key_version, ord)
+	) i
+	JOIN head h ON h.lane = i.lane AND h.department = i.department;
+	GET DIAGNOSTICS v_stored = ROW_COUNT;
+	IF v_stored <> cardinality(p_department) THEN
+		RAISE EXCEPTION 'of % deliveries only % have a department with a line on their lane',
+			cardinality(p_department), v_stored USING ERRCODE = '22023';
+	END IF;
 END $$;
 
 DO $$
