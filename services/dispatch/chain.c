@@ -341,6 +341,7 @@ void chain_committed(void *ctx, struct batch *b, const struct answer *answer, si
 
 	if (!l)
 		return; /* lost meanwhile: it is stored, and whoever has the line tells so */
+	l->acks_ms = clock_mono_ms();
 	if (x->acks)
 		step = rows_int(answer->rows[first_result + x->ack_statement], 0, 0);
 	log_changes(&x->plan);
@@ -351,6 +352,40 @@ void chain_committed(void *ctx, struct batch *b, const struct answer *answer, si
 		settle_name(d, &x->names[i], step);
 	if (l->n_updates)
 		consumer_kick(d->chain, l->lane);
+}
+
+/* ---- when ------------------------------------------------------------------------------------------- */
+
+void chain_ack(struct dispatch *d, const struct name *n)
+{
+	const struct line *l = n->dept->line;
+	uint64_t due_ms = l->acks_ms + d->limits.ack_linger_ms, now_ms = clock_mono_ms();
+
+	if (now_ms >= due_ms || n->flow.n * 2 >= n->flow.limit)
+		consumer_kick(d->chain, l->lane);
+	else if (!loop_timer_armed(d->ack_timer))
+		loop_timer_set(d->ack_timer, due_ms - now_ms);
+}
+
+static bool acks_wait(const struct line *l)
+{
+	const struct dept *t;
+	const struct name *n;
+
+	list_for_each (t, &l->depts, in_line)
+		list_for_each (n, &t->names, in_dept)
+			if (n->n_pending)
+				return true;
+	return false;
+}
+
+void chain_ack_time(void *dispatch)
+{
+	struct dispatch *d = dispatch;
+
+	for (unsigned i = 0; i < LANE_MAX; i++)
+		if (d->lines[i] && d->lines[i]->loaded && acks_wait(d->lines[i]))
+			consumer_kick(d->chain, i);
 }
 
 void chain_tick(struct dispatch *d, uint64_t now_ms)

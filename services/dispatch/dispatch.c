@@ -173,6 +173,7 @@ static void read_limits(struct limits *l, const struct config *c)
 		.redeliver_ms = (unsigned)config_int(c, "dispatch.redeliver_ms"),
 		.position_ms = (unsigned)config_int(c, "dispatch.position_ms"),
 		.probe_ms = (unsigned)config_int(c, "dispatch.probe_ms"),
+		.ack_linger_ms = (unsigned)config_int(c, "dispatch.ack_linger_ms"),
 		.credit_max = (size_t)config_int(c, "dispatch.credit_max"),
 		.connections_max = (size_t)config_int(c, "dispatch.connections_max"),
 		.consumers_max = (size_t)config_int(c, "dispatch.consumers_max"),
@@ -241,6 +242,7 @@ static void dispatch_free(void *self)
 		a->d = NULL; /* freed with its answer */
 	}
 	loop_timer_free(d->tick);
+	loop_timer_free(d->ack_timer);
 	bus_sock_free(d->sock);
 	if (d->serials)
 		g_hash_table_destroy(d->serials);
@@ -281,6 +283,8 @@ static int dispatch_start(struct service *s, int metrics_base, void **ret_self)
 	read_limits(&d->limits, s->config);
 	open_metrics(d, metrics_base);
 	r = loop_timer_new(&d->tick, s->loop, tick, d);
+	if (!r)
+		r = loop_timer_new(&d->ack_timer, s->loop, chain_ack_time, d);
 	if (!r)
 		r = add_consumers(d);
 	if (!r)

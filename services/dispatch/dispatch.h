@@ -69,6 +69,7 @@ struct line {
 	struct list depts;
 	struct list updates; /* struct queued, oldest first */
 	size_t n_updates;
+	uint64_t acks_ms; /* monotonic: when the chain last stored */
 	struct loop_timer *retry; /* loading failed */
 };
 
@@ -129,7 +130,7 @@ struct peer {
 };
 
 struct limits {
-	unsigned heartbeat_ms, redeliver_ms, position_ms, probe_ms;
+	unsigned heartbeat_ms, redeliver_ms, position_ms, probe_ms, ack_linger_ms;
 	size_t credit_max, connections_max, consumers_max, updates_max, ack_ranges_max,
 		acks_queued_max, frame_max;
 	int64_t skew_us;
@@ -150,7 +151,7 @@ struct dispatch {
 	GHashTable *serials; /* by serial: struct peer */
 	uint64_t next_serial;
 	struct list asks; /* reads under way */
-	struct loop_timer *tick;
+	struct loop_timer *tick, *ack_timer;
 	struct buf out; /* one frame being packed */
 	uint64_t probed_ms, directory_ms; /* monotonic: last probe, last try to load again */
 	int64_t probed_heads; /* of all lanes together, at the last probe */
@@ -214,6 +215,9 @@ void follow_probe_again(struct dispatch *d); /* whether or not the log has moved
 /* ---- chain.c ------------------------------------------------------------------------------------ */
 void chain_take(void *ctx, struct batch *b);
 void chain_committed(void *ctx, struct batch *b, const struct answer *answer, size_t first_result);
+/* acknowledgements of n wait: stores them now, or with those of the next few milliseconds */
+void chain_ack(struct dispatch *d, const struct name *n);
+void chain_ack_time(void *dispatch); /* of ack_timer */
 void chain_tick(struct dispatch *d, uint64_t now_ms); /* marks that are due */
 
 /* ---- say.c -------------------------------------------------------------------------------------- */

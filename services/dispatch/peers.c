@@ -379,7 +379,7 @@ static void take_ack(struct dispatch *d, struct peer *p, const Centraleta__V1__A
 			return;
 		}
 	if (queue_acks(d, n, a, &why))
-		consumer_kick(d->chain, n->dept->line->lane);
+		chain_ack(d, n);
 	else
 		refuse_peer(d, p, &why);
 }
