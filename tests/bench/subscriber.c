@@ -19,6 +19,7 @@ struct department {
 	void *socket;
 	char key[256];
 	bool welcomed, asked;
+	int64_t newest; /* what comes a second time isn't noted again */
 	uint64_t said_us, ask_at_us;
 };
 
@@ -126,7 +127,9 @@ static bool read_one(struct department *d, int64_t *dseqs, size_t *n, int *gener
 	if (!f)
 		die("a frame that can't be read");
 	if (f->frame_case == CENTRALETA__V1__DISPATCH_FRAME__FRAME_WORK) {
-		fprintf(out, "%s %llu\n", f->work->service_request_id, (unsigned long long)now);
+		if (f->work->dseq > d->newest)
+			fprintf(out, "%s %llu\n", f->work->service_request_id, (unsigned long long)now);
+		d->newest = MAX(d->newest, f->work->dseq);
 		*generation = f->work->generation;
 		dseqs[(*n)++] = f->work->dseq;
 	} else {

@@ -11,25 +11,28 @@ SECONDS = 12
 
 
 def run(bench):
-	source = Product(bench, kinds=("intake",)).start()
-	appended, copied = Store(bench, "appended").start_store(), Store(bench, "copied").start_store()
+	parts = []
 	try:
-		warm(source, 2)
-		firsts = itertools.count(time.time_ns() // 1000, 100_000_000)
-		limits = "FROM event WHERE key_version = 1 ORDER BY seq, lane LIMIT 4096"
-		sql = rows.statement("common/eventlog/queries.def", "EVENTLOG_APPEND")
-		def append(seconds=SECONDS):
-			return rows.write(bench, source, appended, "centraleta_intake", f"SELECT {rows.APPEND} {limits}", sql, seconds, next(firsts), depth=1)
-		def copy(seconds=SECONDS):
-			return rows.write(bench, source, copied, "postgres", f"SELECT {rows.EVENT} {limits}",
-				f"COPY event ({rows.EVENT}) FROM STDIN (FORMAT binary)", seconds, next(firsts), depth=1)
-		append(3)
-		copy(3)
+		with bench.preparing():
+			parts.append(source := Product(bench, kinds=("intake",)).start())
+			parts.append(appended := Store(bench, "appended").start_store())
+			parts.append(copied := Store(bench, "copied").start_store())
+			warm(source, 2)
+			firsts = itertools.count(time.time_ns() // 1000, 100_000_000)
+			limits = "FROM event WHERE key_version = 1 ORDER BY seq, lane LIMIT 4096"
+			sql = rows.statement("common/eventlog/queries.def", "EVENTLOG_APPEND")
+			def append(seconds=SECONDS):
+				return rows.write(bench, source, appended, "centraleta_intake", f"SELECT {rows.APPEND} {limits}", sql, seconds,
+					next(firsts), depth=1)
+			def copy(seconds=SECONDS):
+				return rows.write(bench, source, copied, "postgres", f"SELECT {rows.EVENT} {limits}",
+					f"COPY event ({rows.EVENT}) FROM STDIN (FORMAT binary)", seconds, next(firsts), depth=1)
+			append(3)
+			copy(3)
 		report(bench, bench.pairs({"append": append, "copy": copy}))
 	finally:
-		source.stop()
-		appended.stop()
-		copied.stop()
+		for part in reversed(parts):
+			part.stop()
 
 
 def report(bench, pairs):

@@ -30,18 +30,17 @@ def received(side, reader, rate):
 
 
 def run(bench):
-	product = Product(bench, mail_every=0).start()
-	rabbit = broker.Rabbit(bench).start()
-	parts = [product, rabbit]
+	parts = []
 	try:
-		peer = Peer(bench, "fastify", "fastify.mjs", env={"AMQP": rabbit.url()}, mail_every=0).start()
-		parts.append(peer)
-		subscribers = broker.subscribe(bench, product)
-		consumer = broker.consume(bench, rabbit, "work", "quorum")
-		parts += [subscribers, consumer]
-		for side in (product, peer):
-			warm(side, rate=1000)
-		time.sleep(3)
+		with bench.preparing():
+			parts.append(product := Product(bench, mail_every=0).start())
+			parts.append(rabbit := broker.Rabbit(bench).start())
+			parts.append(peer := Peer(bench, "fastify", "fastify.mjs", env={"AMQP": rabbit.url()}, mail_every=0).start())
+			parts.append(subscribers := broker.subscribe(bench, product))
+			parts.append(consumer := broker.consume(bench, rabbit, "work", "quorum"))
+			for side in (product, peer):
+				warm(side, rate=1000)
+			time.sleep(3)
 		pairs = bench.pairs({f"{name}-{rate}": lambda s=side, r=reader, rate=rate: received(s, r, rate)
 			for rate in RATES for name, side, reader in (("product", product, subscribers), ("fastify", peer, consumer))})
 		report(bench, pairs)

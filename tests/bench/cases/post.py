@@ -9,14 +9,15 @@ UNLOADED = 3
 
 
 def run(bench):
-	product = Product(bench, kinds=("intake",)).start()
-	sides = {"product": product}
+	sides = {}
 	try:
-		sides["fastify"] = Peer(bench, "fastify", "fastify.mjs").start()
-		sides["grouped"] = Peer(bench, "grouped", "fastify.mjs", env={"GROUP": "1"}).start()
-		sides["bare"] = Bare(bench, product.forms)
-		for side in sides.values():
-			warm(side)
+		with bench.preparing():
+			sides["product"] = Product(bench, kinds=("intake",)).start()
+			sides["fastify"] = Peer(bench, "fastify", "fastify.mjs").start()
+			sides["grouped"] = Peer(bench, "grouped", "fastify.mjs", env={"GROUP": "1"}).start()
+			sides["bare"] = Bare(bench, sides["product"].forms)
+			for side in sides.values():
+				warm(side)
 		loaded = bench.pairs({name: lambda side=side, name=name: posts(side, 4 if name == "bare" else SECONDS)
 			for name, side in sides.items()})
 		unloaded = bench.pairs({name: lambda side=side: posts(side, UNLOADED, connections=1)

@@ -1,5 +1,7 @@
 """The same with 2 ms more for each flush, as on an ordinary disk: of PostgreSQL and of RabbitMQ."""
 import os
+import pathlib
+import shutil
 
 import broker
 from sides import Peer, Product, posts, warm
@@ -14,7 +16,8 @@ class Slow:
 	"""What is started inside flushes slowly."""
 
 	def __init__(self, bench):
-		self.library = bench.program("libslow_flush.so")
+		# where the user postgres can read it
+		self.library = shutil.copy(bench.program("libslow_flush.so"), bench.temp)
 
 	def __enter__(self):
 		os.environ.update(LD_PRELOAD=self.library, SLOW_FLUSH_US="2000")
@@ -23,24 +26,28 @@ class Slow:
 		del os.environ["LD_PRELOAD"], os.environ["SLOW_FLUSH_US"]
 
 
+def check(*pids):
+	for pid in pids:
+		if "libslow_flush" not in pathlib.Path(f"/proc/{pid}/maps").read_text():
+			raise RuntimeError(f"process {pid} flushes as ever")
+
+
 def run(bench):
-	parts = []
+	parts, sides = [], {}
 	try:
-		with Slow(bench):
-			product = Product(bench, kinds=("intake",)).start()
-			parts.append(product)
-			fastify = Peer(bench, "fastify", "fastify.mjs").start()
-			parts.append(fastify)
-			grouped = Peer(bench, "grouped", "fastify.mjs", env={"GROUP": "1"}).start()
-			parts.append(grouped)
-			rabbit = broker.Rabbit(bench, env={"LD_PRELOAD": os.environ["LD_PRELOAD"], "SLOW_FLUSH_US": "2000"}).start()
-			parts.append(rabbit)
-		sides = {"product": product, "fastify": fastify, "grouped": grouped}
-		for side in sides.values():
-			warm(side)
-		rabbit.publish("slow-classic", "classic", STEADY, 2, 10000)
+		with bench.preparing(), Slow(bench):
+			sides["product"] = Product(bench, kinds=("intake",))
+			sides["fastify"] = Peer(bench, "fastify", "fastify.mjs")
+			sides["grouped"] = Peer(bench, "grouped", "fastify.mjs", env={"GROUP": "1"})
+			for side in sides.values():
+				parts.append(side.start())
+			parts.append(rabbit := broker.Rabbit(bench, env={n: os.environ[n] for n in ("LD_PRELOAD", "SLOW_FLUSH_US")}).start())
+			check(rabbit.process.pid, *(side.stack.cluster.process.pid for side in sides.values()))
+			for side in sides.values():
+				warm(side)
+			rabbit.publish("slow-classic", "classic", STEADY, 2, 10000)
 		measures = {name: lambda side=side: posts(side, SECONDS) for name, side in sides.items()}
-		measures["product-steady"] = lambda: posts(product, SECONDS, STEADY)
+		measures["product-steady"] = lambda: posts(sides["product"], SECONDS, STEADY)
 		for kind in ("classic", "quorum"):
 			measures[kind] = lambda kind=kind: rabbit.publish(f"slow-{kind}", kind, STEADY, SECONDS, 10000)
 		report(bench, bench.pairs(measures))

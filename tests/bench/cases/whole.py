@@ -61,38 +61,35 @@ class Way:
 		self.product.stop()
 
 
-def highest(bench, way):
-	"""The rate at which it just keeps up, from short tries; kept."""
-	if (found := bench.done("highest")) is not None:
-		return found
-	low, high = 250, 16000
+def search(way):
+	"""The rate at which it just keeps up, from short tries."""
+	low, high, tries = 250, 16000, []
 	while high / low > 1.12:
-		rate = round((low * high) ** 0.5)
-		rep = bench.round(f"try-{rate}", {"way": lambda rate=rate: way.sustained(rate, SHORT)})
-		if rep["sides"]["way"]["held"]:
-			low = rate
+		tries.append(way.sustained(round((low * high) ** 0.5), SHORT))
+		if tries[-1]["held"]:
+			low = tries[-1]["asked"]
 		else:
-			high = rate
-	return bench.keep("highest", low)
+			high = tries[-1]["asked"]
+	return {"highest": low, "tries": tries}
 
 
 def run(bench):
-	way = Way(bench)
-	parts = [way]
+	parts = []
 	try:
-		fastify = Peer(bench, "fastify", "fastify.mjs", mail_every=0).start()
-		parts.append(fastify)
-		warm(way.product, rate=500)
-		warm(fastify)
-		way.settle()
-		rate = highest(bench, way)
+		with bench.preparing():
+			parts.append(way := Way(bench))
+			parts.append(fastify := Peer(bench, "fastify", "fastify.mjs", mail_every=0).start())
+			warm(way.product, rate=500)
+			warm(fastify)
+			way.settle()
+		rate = bench.round("search", {"way": lambda: search(way)})["sides"]["way"]["highest"]
 		held, n = [], 0
 		while not held and n < 4:  # the short tries may promise too much
 			n += 1
-			rep = bench.round(f"whole-{n}", {"way": lambda: way.sustained(rate, SECONDS)})
-			if rep["sides"]["way"]["held"]:
+			rep = bench.round(f"whole-{n}", {"way": lambda rate=rate: way.sustained(rate, SECONDS)})
+			if rep["valid"] and rep["sides"]["way"]["held"]:
 				held.append(rep["sides"]["way"])
-			else:
+			elif rep["valid"]:
 				rate = round(rate * 0.9)
 		pairs = bench.pairs({"way": lambda: way.sustained(rate, SHORT), "fastify": lambda: posts(fastify, SHORT)}) if held else []
 		report(bench, held, pairs)

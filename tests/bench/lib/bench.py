@@ -7,6 +7,7 @@
 Everything that was measured is kept at once, so an interrupted run goes on where it stopped; a change of
 the build starts anew.
 """
+import contextlib
 import json
 import pathlib
 import shutil
@@ -34,9 +35,9 @@ class Later(Exception):
 
 
 class Bench:
-	def __init__(self, name, build, identity):
-		"""identity: of what is measured; kept repetitions of another one are removed."""
-		self.name, self.build = name, pathlib.Path(build).resolve()
+	def __init__(self, name, build, identity, wanted=5):
+		"""identity: of what is measured; kept repetitions of another one are removed. wanted: valid pairs."""
+		self.name, self.build, self.wanted = name, pathlib.Path(build).resolve(), wanted
 		self.folder = RESULTS / name
 		self.started, self.waited, self.longest = time.monotonic(), 0.0, 0.0
 		kept = self.folder / "identity"
@@ -45,6 +46,7 @@ class Bench:
 		(self.folder / "steps").mkdir(parents=True, exist_ok=True)
 		kept.write_text(identity)
 		self.rows, self.plots, self.notes = [], [], []
+		self.machine, self.held_since = contextlib.ExitStack(), 0.0
 		self.temp = pathlib.Path(tempfile.mkdtemp(prefix=f"centraleta-bench-{name}-"))
 		self.temp.chmod(0o755)
 
@@ -74,37 +76,60 @@ class Bench:
 		new.rename(self._path(step))
 		return data
 
+	@contextlib.contextmanager
+	def preparing(self):
+		"""Around what starts and warms: not while somebody measures."""
+		with machine.alone(shared=True) as waited:
+			self.waited += waited
+			yield
+
 	# ---- measuring ----------------------------------------------------------------------------
 
-	def round(self, step, sides):
+	def _take_machine(self):
+		"""Holds it at most ROUND_S, so that others get their turn."""
+		if self.held_since and time.monotonic() - self.held_since + self.longest < ROUND_S:
+			return
+		self.release()
+		self.waited += self.machine.enter_context(machine.alone())
+		self.held_since = time.monotonic()
+
+	def release(self):
+		self.machine.close()
+		self.held_since = 0.0
+
+	def round(self, step, sides, more=False):
 		"""Calls each side once, one after another, alone on the machine, between two probes of the flush.
-		Keeps and returns {"flush_us": [before, after], "valid": …, "sides": {name: what it returned}}."""
+		Keeps and returns {"flush_us": [before, after], "valid": …, "sides": {name: what it returned}}.
+		more: another one follows, the machine is kept."""
 		if (kept := self.done(step)) is not None:
 			return kept
 		if self.time_left() < 1.1 * self.longest:
 			raise Later(f"{self.name} needs more than {LIMIT_S} s")
-		with machine.alone() as waited:
-			self.waited += waited
+		try:
+			self._take_machine()
 			began = time.monotonic()
 			before = machine.flush_us(self.temp)
 			data = {name: measure() for name, measure in sides.items()}
 			time.sleep(1)  # what the sides left to write
 			after = machine.flush_us(self.temp)
 			took = time.monotonic() - began
+		finally:
+			if not more:
+				self.release()
 		self.longest = max(self.longest, took)
 		valid = max(before, after) <= MOVED * min(before, after)
 		self.say(f"{step}: {took:.0f} s, flush {before:.0f} and {after:.0f} µs{'' if valid else ', thrown away'}"
 			+ "".join(f"\n{'':10}{name}: {json.dumps(d)[:300]}" for name, d in data.items()))
 		return self.keep(step, {"flush_us": [before, after], "valid": valid, "sides": data})
 
-	def pairs(self, sides, wanted=5, prefix="pair"):
+	def pairs(self, sides, wanted=None, prefix="pair"):
 		"""Interleaved repetitions until `wanted` are valid: a list of {side: what it returned}. The order of
 		the sides turns with each. Says in the notes which were thrown away."""
-		names, valid, thrown, n = list(sides), [], [], 0
+		names, valid, thrown, n, wanted = list(sides), [], [], 0, wanted or self.wanted
 		while len(valid) < wanted:
 			order = names[n % len(names):] + names[:n % len(names)]
 			n += 1
-			rep = self.round(f"{prefix}-{n}", {name: sides[name] for name in order})
+			rep = self.round(f"{prefix}-{n}", {name: sides[name] for name in order}, more=True)
 			if rep["valid"]:
 				valid.append(rep["sides"])
 			else:
@@ -112,6 +137,7 @@ class Bench:
 				if len(thrown) > wanted:
 					self.note(f"{prefix}: no result, {len(thrown)} of {n} repetitions thrown away: the flush moved")
 					raise NoResult(f"{prefix}: {len(thrown)} of {n} repetitions thrown away, the flush moved")
+		self.release()
 		which = ": " + ", ".join(map(str, thrown)) if thrown else ""
 		self.note(f"{prefix}: {n} repetitions, {len(thrown)} thrown away because the flush moved{which}")
 		return valid
@@ -148,6 +174,7 @@ class Bench:
 			"seconds": round(time.monotonic() - self.started - self.waited)}, indent=1, ensure_ascii=False))
 
 	def close(self):
+		self.release()
 		shutil.rmtree(self.temp, ignore_errors=True)
 
 
