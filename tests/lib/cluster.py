@@ -107,7 +107,9 @@ class Cluster:
         log = open(self.dir + "/log", "a")
         with log:
             self.process = subprocess.Popen(
-                [self.bindir + "/postgres", "-D", self.dir + "/data"] + ([] if self.fsync else ["-F"]),
+                [self.bindir + "/postgres", "-D", self.dir + "/data", "-c",
+                 "unix_socket_directories=" + self.dir]  # a copied folder has another's in its file
+                + ([] if self.fsync else ["-F"]),
                 cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 preexec_fn=_die_with_parent, **_as_postgres())
         self._wait_until_up()

@@ -2,6 +2,7 @@
 
 Used by tests/snapshot and tests/bench. What processes cost is read from /proc.
 """
+import json
 import os
 import pathlib
 import subprocess
@@ -40,15 +41,17 @@ def cpu_of_tree(pid):
 
 
 class Suite:
-	"""mail_every: each n-th form has an address, and there is a mail server for it; 0: none has."""
+	"""mail_every: each n-th form has an address, and there is a mail server for it; 0: none has. crew_delays:
+	seconds until departments accept, begin and resolve. A folder that was used before goes on."""
 
-	def __init__(self, folder, build, mail_every=0, settings=None, postgres="", env=None):
+	def __init__(self, folder, build, mail_every=0, settings=None, postgres="", env=None,
+			crew_delays=("9e9",) * 3):
 		self.folder, self.build = pathlib.Path(folder), pathlib.Path(build).resolve()
 		self.folder.mkdir(exist_ok=True)
 		self.folder.chmod(0o755)
 		self.mail_every, self.settings = mail_every, dict(settings or {})
 		self.mail = mailserver.Postfix(domains=["citizen.test"]) if mail_every else None
-		self.postgres, self.env = postgres, env
+		self.postgres, self.env, self.crew_delays = postgres, env, crew_delays
 		self.crews, self.keys = [], {}
 
 	def start(self, crews=True):
@@ -58,8 +61,13 @@ class Suite:
 		self.stack = Stack(self.folder / "stack", self.build, settings=self.settings, env=self.env,
 			postgres=self.postgres)
 		self.stack.start_store()
-		for slug, (jid, name, zone, box) in TOWNS.items():
-			self.keys[jid] = self.stack.load_town(slug, jid, name, zone, box)
+		keys = self.folder / "keys.json"
+		if keys.exists():
+			self.keys = json.loads(keys.read_text())
+		else:
+			for slug, (jid, name, zone, box) in TOWNS.items():
+				self.keys[jid] = self.stack.load_town(slug, jid, name, zone, box)
+			keys.write_text(json.dumps(self.keys))
 		self.stack.start_daemons(timeout=60)
 		if crews:
 			self.start_crews()
@@ -76,9 +84,10 @@ class Suite:
 			crew = self.folder / slug
 			crew.mkdir(exist_ok=True)
 			for department in self.stack.departments(slug):
-				(crew / f"{department}.key").write_text(self.stack.key(slug, department=department))
+				if not (crew / f"{department}.key").exists():
+					(crew / f"{department}.key").write_text(self.stack.key(slug, department=department))
 			self.crews.append(subprocess.Popen([sys.executable, str(ROOT / "deploy/trial/crew.py"), str(made),
-				f"ipc://{self.stack.runtime}/dispatch.work", str(crew), "9e9", "9e9", "9e9"],
+				f"ipc://{self.stack.runtime}/dispatch.work", str(crew), *self.crew_delays],
 				stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
 
 	def stop_crews(self):
