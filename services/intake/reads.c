@@ -25,6 +25,9 @@ static const struct query read_queries[READ_N] = {
 };
 static const struct query_table read_tables[] = { { read_queries, READ_N }, { NULL, 0 } };
 
+/* more at once: the index by time is the shorter way */
+enum { FEW_SERVICES = 8 };
+
 struct reads {
 	struct intake *in;
 	struct store *store;
@@ -101,7 +104,7 @@ static void add_list(struct reads *r, struct store_group *g, const struct town *
 {
 	for (size_t i = 0; i < q->offers_n; i++)
 		column_int(r->offers, q->offers[i]);
-	store_add(g, &read_queries[READ_LIST]);
+	store_add(g, &read_queries[q->offers_n && q->offers_n <= FEW_SERVICES ? READ_LIST_SERVICES : READ_LIST]);
 	store_p_int4(g, t->id);
 	store_p_time(g, q->from_us);
 	store_p_time(g, q->to_us);

@@ -108,13 +108,15 @@ def percentiles(ms):
 
 
 def reads(suite):
-	"""GETs one after another: by id, by time, by state, by service."""
+	"""GETs one after another: by id, by time, by state, by service. Only the public view is changed for it."""
 	r = Reader(suite)
 	jid = TOWNS["boston"][0]
 	town = f"(SELECT jurisdiction FROM jurisdiction WHERE jurisdiction_id = '{jid}')"
 	ids = suite.psql(f"SELECT request FROM request_public WHERE jurisdiction = {town} ORDER BY md5(request::text) LIMIT {READS}").split()
 	codes = suite.psql(f"SELECT s.service_code FROM request_public p JOIN service s USING (service) WHERE p.jurisdiction = {town}"
 		" AND p.requested_at > now() - interval '80 days' GROUP BY 1 ORDER BY count(*)").split("\n")
+	# a twentieth is open still, as in towns that do their work
+	suite.psql("UPDATE request_public SET state = 3, outcome = 0 WHERE request / 100 % 20 = 7 AND state = 5; VACUUM ANALYZE request_public")
 	newest = time.time()
 	days = [newest - 86400 * (i * 80 // READS) for i in range(READS)] if suite.n > 1 else [newest] * READS
 

@@ -351,6 +351,20 @@ class Open311(Case):
 		self.assertEqual(big.status, 413)
 		self.assertEqual(ET.fromstring(big.text).findtext("error/code"), "http:413")
 
+	def test_lists_by_service(self):
+		two = ("fanal", "clot/vorera & més")
+		for i in range(8):
+			self.posted(service_code=two[i % 3 > 0], description=f"n{i}", **{"attribute[MIDA]": "p"})
+		base = "/open311/v2/requests.json?jurisdiction_id=girona.cat"
+		everything = self.get(base).json()
+		for named in (two[:1], two[1:], two, two + two):
+			asked = base + "&service_code=" + urllib.parse.quote(",".join(named))
+			found = self.get(asked).json()
+			self.assertEqual(found, [r for r in everything if r["service_code"] in named])
+			pages = [self.get(asked + f"&page_size=2&page={p}").json() for p in (1, 2, 3)]
+			self.assertEqual([r for page in pages for r in page], found[:6])
+			self.assertEqual(self.get(asked + "&end_date=2020-01-01T00:00:00Z").json(), [])
+
 	def test_lists_windows_and_pages(self):
 		ids = [self.posted(service_code="bache", jurisdiction_id="lleida.cat", api_key=self.lleida_key,
 			lat="10", description=f"n{i}")[0] for i in range(5)]
