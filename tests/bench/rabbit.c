@@ -4,9 +4,11 @@
  * usage: rabbit publish PORT QUEUE TYPE BYTES RATE SECONDS WINDOW [OUT]
  *        rabbit consume PORT QUEUE TYPE OUT
  * TYPE: quorum or classic. publish: persistent messages of BYTES, at most WINDOW unconfirmed; RATE 0: as
- * fast as confirms come, else open loop with latency from when each was due; prints a line of JSON. OUT:
+ * fast as confirms come, else open loop with latency from when each was due; what the queue held is
+ * thrown away first; prints a line of JSON. OUT:
  * lines "number due_us". consume: a line "service_request_id received_us" for each, till it is killed.
  */
+#include <poll.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -89,11 +91,15 @@ static void confirmed_upto(struct publisher *p, uint64_t tag)
 static void take_confirms(struct publisher *p, uint64_t wait_us)
 {
 	static uint64_t early[RING];
-	struct timeval wait = { 0, (suseconds_t)wait_us };
+	struct timespec wait = { .tv_nsec = (long)wait_us * 1000 };
+	struct pollfd socket = { .fd = amqp_get_sockfd(conn), .events = POLLIN };
+	struct timeval none = { 0 };
 	amqp_frame_t f;
 
-	while (amqp_simple_wait_frame_noblock(conn, &f, &wait) == AMQP_STATUS_OK) {
-		wait = (struct timeval){ 0 };
+	/* the library's own waiting knows milliseconds alone, and turns round and round for less */
+	if (!amqp_frames_enqueued(conn) && !amqp_data_in_buffer(conn) && ppoll(&socket, 1, &wait, NULL) <= 0)
+		return;
+	while (amqp_simple_wait_frame_noblock(conn, &f, &none) == AMQP_STATUS_OK) {
 		if (f.frame_type != AMQP_FRAME_METHOD || f.payload.method.id != AMQP_BASIC_ACK_METHOD)
 			die("not confirmed");
 		const amqp_basic_ack_t *a = f.payload.method.decoded;
@@ -132,6 +138,7 @@ static void publish(struct publisher *p, double seconds)
 {
 	uint64_t now, end, due, wait;
 
+	amqp_queue_purge(conn, CHANNEL, p->queue);
 	amqp_confirm_select(conn, CHANNEL);
 	check(amqp_get_rpc_reply(conn), "confirms");
 	p->start_us = clock_mono_us();

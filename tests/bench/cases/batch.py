@@ -10,7 +10,7 @@ from sides import Product, Store
 
 NAME = "batch"
 TITLE = "the native batch door: intake.submit, window 256 × 4 senders"
-SECONDS = 12
+SECONDS = 10
 QUEUES = ("quorum", "classic")
 UNCONFIRMED = 2000
 

@@ -8,7 +8,7 @@ from sides import Peer, Product, posts, warm
 NAME = "latency"
 TITLE = "POST to the subscriber's receipt"
 RATES = (500, 2000)
-SECONDS = 8
+SECONDS = 6
 
 
 def received(side, reader, rate):

@@ -4,7 +4,7 @@ from sides import Bare, Peer, Product, posts, warm
 
 NAME = "post"
 TITLE = "POST to a durable answer, 64 keep-alive connections"
-SECONDS = 12
+SECONDS = 10
 UNLOADED = 3
 
 

@@ -8,7 +8,7 @@ from sides import Peer, Product, posts, warm
 
 NAME = "slowflush"
 TITLE = "with 2 ms added to each flush"
-SECONDS = 10
+SECONDS = 8
 STEADY = 2000
 
 
