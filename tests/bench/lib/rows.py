@@ -38,10 +38,14 @@ def write(bench, source, to, role, template, sql, seconds, first, rows=256, dept
 	"""Runs pq from one store into another; CPU includes pq's own."""
 	to.sql("CHECKPOINT")
 	options = " options='-c search_path=centraleta,public'"
+	stored = to.rows()
 	before, flushes = to.cpu()[1], machine.device_flushes(bench.temp)
 	out = load(bench, "pq", source.stack.dsn() + options, to.stack.dsn(role) + options, lanes, seconds, rows, depth, first, template, sql)[-1]
 	per = 1e6 / out["answered"]
 	used = to.cpu()[1] - before
+	stored = to.rows() - stored
+	if stored != out["answered"]:
+		raise RuntimeError(f"{out}: {stored} stored")
 	return {"rate": out["answered"] / out["seconds"], "answered": out["answered"], "groups": out["groups"],
 		"load_cpu": out["cpu"], "postgres_us": used * per, "cpu_us": (used + out["cpu"] * out["seconds"]) * per,
 		"flushes": None if flushes is None else machine.device_flushes(bench.temp) - flushes}
