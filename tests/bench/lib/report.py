@@ -1,6 +1,8 @@
 """docs/PERFORMANCE.md between its marks, docs/performance/*.svg and results/results.json, from what is kept."""
 import json
+import subprocess
 
+import cluster
 import machine
 import svg
 from bench import RESULTS, ROOT, judged
@@ -56,13 +58,26 @@ def section(result, folder):
 	return lines
 
 
+def versions():
+	"""Of what is compared."""
+	def said(*argv):
+		try:
+			return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
+		except (OSError, subprocess.CalledProcessError):
+			return "missing"
+	packages = json.loads((ROOT / "tests/bench/peers/package.json").read_text())["dependencies"]
+	debian = {p: said("dpkg-query", "-W", "-f", "${Version}", p) for p in ("rabbitmq-server", "libzmq5", "libevent-2.1-7")}
+	return ", ".join([said(f"{cluster.bindir()}/postgres", "--version").replace("postgres (PostgreSQL)", "PostgreSQL").split(" (")[0], f"node {said('node', '--version')}",
+		*(f"{name} {version}" for name, version in {**packages, **debian}.items())])
+
+
 def write(order):
 	"""order: names of the benchmarks as the document shows them."""
 	found = [json.loads(p.read_text()) for n in order if (p := RESULTS / n / "result.json").exists()]
 	folder = DOCUMENT.parent / "performance"
 	folder.mkdir(exist_ok=True)
 	(RESULTS / "results.json").write_text(json.dumps({"machine": machine.describe(), "results": found}, indent=1, ensure_ascii=False))
-	lines = [BEGIN, "", f"On {machine.describe()}.", ""]
+	lines = [BEGIN, "", f"On {machine.describe()}. {versions()}.", ""]
 	for result in found:
 		lines += section(result, folder)
 	text = DOCUMENT.read_text(encoding="utf-8")

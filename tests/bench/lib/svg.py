@@ -28,7 +28,7 @@ def _steps(top, n=5):
 
 def ranges(title, unit, rows):
 	"""rows: (label, samples, wishes: [(name, value)]). A dot is a repetition, the bar ends at the median."""
-	width, left, line, top = 900, 380, 26, 54
+	width, left, line, top = 980, 440, 26, 54
 	height = top + line * len(rows) + 16
 	marks = _steps(max([v for _, s, w in rows for v in [*s, *(x for _, x in w)]] or [1]))
 	def at(v):
