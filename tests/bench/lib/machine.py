@@ -20,7 +20,7 @@ def alone(shared=False):
 		yield time.monotonic() - asked
 
 
-def flush_us(folder, seconds=1.0, most=2000):
+def flush_us(folder, seconds=2.0, most=20000):
 	"""Median of an append of 8 KiB with its fdatasync."""
 	path, block, times = pathlib.Path(folder) / "flush-probe", b"\0" * 8192, []
 	fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
