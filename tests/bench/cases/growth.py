@@ -1,7 +1,8 @@
 """Growth: what a request costs with ten thousand and with a million stored.
 
 tests/bench/generate.py makes both once, each in a data directory of its own that is kept in
-tests/bench/results/growth/data. A repetition takes a fresh copy of the small one, so it stays small.
+tests/bench/results/growth-data. A repetition takes a fresh copy of the small one, so it stays small. Ten
+millions take 50 GB and half an hour to make: `mkdir tests/bench/results/growth-data/x1000` asks for them.
 """
 import http.client
 import json
@@ -22,10 +23,10 @@ import generate
 from cluster import Cluster
 
 NAME = "growth"
-TITLE = "Growth: with 1,000,000 stored requests against 10,000"
-SIZES = {"10 k": 1, "1 M": 100}
+TITLE = "Growth: with many stored requests against 10,000"
 DATA = RESULTS / "growth-data"
-RATE, SECONDS, READS, CAUGHT_UP = 300, 30, 300, 6000
+SIZES = {"10 k": 1, "1 M": 100, **({"10 M": 1000} if (DATA / "x1000").exists() else {})}
+RATE, SECONDS, READS, CAUGHT_UP = 300, 20, 300, 6000
 
 
 def folder(n):
@@ -78,7 +79,7 @@ class Sized(Suite):
 
 def whole_way(suite):
 	"""CPU a request, POST to acknowledgement, at a steady rate."""
-	suite.load(RATE, 4, f"w{time.time_ns():x}").communicate()
+	suite.load(RATE, 3, f"w{time.time_ns():x}").communicate()
 	before = suite.cpu()
 	out, _ = suite.load(RATE, SECONDS, f"g{time.time_ns():x}", interval=SECONDS + 11).communicate()
 	after = suite.cpu()
@@ -180,13 +181,16 @@ def started(bench, name, function):
 
 def run(bench):
 	prepare(bench)
-	small, large = SIZES
+	small, *_, large = SIZES
 	pairs = bench.pairs({name: started(bench, name, whole_way) for name in SIZES}, prefix="whole-way")
 	read = bench.round("reads", {name: started(bench, name, reads) for name in SIZES})["sides"]
 	caught = bench.round("catch-up", {name: started(bench, name, catch_up) for name in SIZES})["sides"]
 	size = bench.round("sizes", {large: started(bench, large, sizes)})["sides"][large]
-	bench.ratio(f"CPU a request, the whole way: {large} ÷ {small}", pairs, large, small, "cpu_us", must="<= 1.2", aim="<= 1.05",
-		note=f"{RATE}/s, subscribers acknowledge")
+	for name in list(SIZES)[1:]:
+		bench.ratio(f"CPU a request, the whole way: {name} ÷ {small}", pairs, name, small, "cpu_us", must="<= 1.2", aim="<= 1.05",
+			note=f"{RATE}/s, subscribers acknowledge")
+	if len(SIZES) == 2:
+		bench.note("10,000,000 were not stored in this run: 50 GB")
 	for name in SIZES:
 		bench.median(f"{name}: CPU a request, daemons", pairs, name, "daemons_us", "µs CPU")
 		bench.median(f"{name}: CPU a request, PostgreSQL", pairs, name, "postgres_us", "µs CPU")
