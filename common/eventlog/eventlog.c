@@ -115,6 +115,7 @@ static void read_settings(struct settings *s, const struct config *c)
 		.renew_ms = (unsigned)config_int(c, "eventlog.renew_ms"),
 		.probe_ms = (unsigned)config_int(c, "eventlog.probe_ms"),
 		.gap_ms = (unsigned)config_int(c, "eventlog.gap_ms"),
+		.gather_ms = (unsigned)config_int(c, "eventlog.gather_ms"),
 		.skip_ms = (unsigned)config_int(c, "eventlog.skip_ms"),
 		.queue_events = (size_t)config_int(c, "eventlog.queue_events"),
 		.queue_bytes = (size_t)config_int(c, "eventlog.queue_bytes"),
@@ -173,6 +174,8 @@ static int make_lanes(struct eventlog *log)
 		log->lanes[i].log = log;
 		log->lanes[i].index = i;
 		r = loop_timer_new(&log->lanes[i].repeat, log->loop, publish_head_again, &log->lanes[i]);
+		if (!r)
+			r = loop_timer_new(&log->lanes[i].soon_timer, log->loop, soon_send, &log->lanes[i]);
 	}
 	return r;
 }
@@ -229,8 +232,11 @@ void eventlog_free(struct eventlog *log)
 	holder_fini(log);
 	peers_fini(log);
 	loop_timer_free(log->turn);
-	for (unsigned i = 0; i < LANE_MAX; i++)
+	for (unsigned i = 0; i < LANE_MAX; i++) {
 		loop_timer_free(log->lanes[i].repeat);
+		loop_timer_free(log->lanes[i].soon_timer);
+		feed_fini(&log->lanes[i].soon);
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(log->columns); i++)
 		column_free(log->columns[i]);
 	column_free(log->seqs);
@@ -278,8 +284,9 @@ void eventlog_set_service_endpoint(struct eventlog *log, const char *endpoint)
 
 int eventlog_start(struct eventlog *log)
 {
-	int r = probe_start(log);
+	int r = peers_listen(log);
 
+	r = r ? r : probe_start(log);
 	return r ? r : holder_start(log);
 }
 
@@ -288,6 +295,8 @@ void eventlog_drain(struct eventlog *log)
 	if (log->draining)
 		return;
 	log->draining = true;
+	for (unsigned i = 0; i < log->n_lanes; i++)
+		soon_send(&log->lanes[i]);
 	for_each_consumer(c, log)
 		for_each_lane(l, c)
 			lane_give_back(l);

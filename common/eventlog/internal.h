@@ -45,7 +45,7 @@ enum {
 
 struct settings {
 	int64_t alive_ms, prune_after_ms;
-	unsigned renew_ms, probe_ms, gap_ms, skip_ms, retry_max_ms, stopped_ms;
+	unsigned renew_ms, probe_ms, gap_ms, gather_ms, skip_ms, retry_max_ms, stopped_ms;
 	size_t queue_events, queue_bytes, parked_max;
 	int32_t page_events, prune_rows;
 };
@@ -156,6 +156,9 @@ struct log_lane { /* what is known of a lane itself */
 	int64_t head;
 	struct loop_timer *repeat; /* of the head, after traffic stopped */
 	unsigned repeats;
+	struct feed soon; /* committed here, not told under "soon/" yet */
+	int32_t soon_generation;
+	struct loop_timer *soon_timer;
 	struct eventlog *log;
 	unsigned index;
 };
@@ -208,6 +211,7 @@ struct eventlog {
 	char (*peers)[ENDPOINT_BYTES]; /* connected */
 	size_t n_peers;
 
+	bool soon; /* all consumers linger: frames come gathered */
 	struct lane *suspect; /* whose one event is in flight under single_until; NULL: nobody's turn */
 
 	struct loop_timer *probe_timer;
@@ -321,11 +325,18 @@ void holder_fini(struct eventlog *log);
 
 /* ---- peers.c */
 int peers_new(struct eventlog *log) _must_check_;
+int peers_listen(struct eventlog *log) _must_check_; /* when all consumers are known */
 void peers_update(struct eventlog *log); /* connects to all living members */
 void peers_fini(struct eventlog *log);
 
 /* ---- publish.c */
 void publish_head_again(void *log_lane);
+void publish_frame(struct eventlog *log, enum wire_kind kind, unsigned n, struct bytes frame,
+		   const char *what);
+
+/* ---- soon.c */
+void soon_add(struct log_lane *info, int32_t generation, const struct event *events, size_t n);
+void soon_send(void *log_lane); /* what is gathered of a lane */
 void publish_appended(struct batch *b, const struct answer *a);
 
 /* ---- probe.c */

@@ -363,11 +363,12 @@ static void store_skip(struct lane *l)
 
 static void wait_more(struct lane *l, uint64_t now, bool gap)
 {
+	const struct eventlog *log = l->consumer->log;
 	uint64_t at = l->skip_at_ms;
 
 	if (gap) {
 		if (!l->gap_until_ms)
-			l->gap_until_ms = now + l->consumer->log->set.gap_ms;
+			l->gap_until_ms = now + log->set.gap_ms + (log->soon ? log->set.gather_ms : 0);
 		at = at ? MIN(at, l->gap_until_ms) : l->gap_until_ms;
 	} else {
 		l->gap_until_ms = 0;
@@ -446,8 +447,11 @@ static void act(struct lane *l)
 		lane_read_page(l);
 		break;
 	case DO_REST:
+		l->catching_up = false;
+		wait_more(l, now, false);
+		break;
 	case DO_AWAIT:
-		wait_more(l, now, a == DO_AWAIT);
+		wait_more(l, now, true);
 		break;
 	}
 }

@@ -30,7 +30,6 @@ static void on_committed(struct eventlog *log, const struct wire_frame *f)
 		struct lane *l = &c->lanes[f->lane];
 		enum frame_use use;
 
-		consumer_hear(c, f->events, f->n);
 		if (!c->ops->log || !lane_works(l))
 			continue;
 		use = frame_use(&info->line, l->seen, f->generation, f->seq, f->n);
@@ -58,6 +57,10 @@ static void on_frame(void *ctx, _unused_ struct bus_sock *s, struct bytes topic,
 		count(log, "foreign");
 		if (f.generation > info->line.generation)
 			probe_soon(log);
+	} else if (f.kind == WIRE_TYPE) {
+		count(log, "heard");
+		for_each_consumer(c, log)
+			consumer_hear(c, f.events, f.n);
 	} else if (f.n) {
 		on_committed(log, &f);
 	} else {
@@ -136,9 +139,29 @@ int peers_new(struct eventlog *log)
 	if (r)
 		return r;
 	memcpy(log->endpoint, real, sizeof(real));
-	r = bus_sock_new(&log->sub, log->bus, BUS_SUB, NULL, on_frame, log);
-	if (!r)
-		r = bus_subscribe(log->sub, WIRE_TOPIC);
+	return bus_sock_new(&log->sub, log->bus, BUS_SUB, NULL, on_frame, log);
+}
+
+int peers_listen(struct eventlog *log)
+{
+	uint64_t heard = 0;
+	char topic[16];
+	int r;
+
+	log->soon = true;
+	for_each_consumer(c, log) {
+		if (c->ops->log && !c->ops->linger_ms)
+			log->soon = false;
+		if (c->ops->heard)
+			heard |= c->ops->types;
+	}
+	r = bus_subscribe(log->sub, wire_prefix(log->soon ? WIRE_SOON : WIRE_LANE));
+	for (unsigned type = 1; type < 64 && !r; type++) {
+		if (heard >> type & 1) {
+			wire_topic(WIRE_TYPE, type, topic);
+			r = bus_subscribe(log->sub, topic);
+		}
+	}
 	return r;
 }
 

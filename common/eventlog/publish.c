@@ -10,19 +10,15 @@
 
 static const unsigned repeat_ms[] = { 50, 450, 4500 }; /* after 50 ms, 0.5 s, 5 s */
 
-static struct bytes topic_of(unsigned lane, char buf[static 16])
-{
-	wire_topic(lane, buf);
-	return (struct bytes){ .data = (const uint8_t *)buf, .len = strlen(buf) };
-}
-
-static void send_frame(struct eventlog *log, unsigned lane, struct bytes frame, const char *kind)
+void publish_frame(struct eventlog *log, enum wire_kind kind, unsigned n, struct bytes frame,
+		   const char *what)
 {
 	char topic[16];
 
-	if (bus_send(log->pub, topic_of(lane, topic), frame)) /* a hint that is lost costs a read */
-		kind = "failed";
-	series_add(log_series(log, M_PUBLISHED, kind), 1);
+	wire_topic(kind, n, topic);
+	if (bus_send(log->pub, (struct bytes){ .data = (const uint8_t *)topic, .len = strlen(topic) }, frame))
+		what = "failed"; /* a hint that is lost costs a read */
+	series_add(log_series(log, M_PUBLISHED, what), 1);
 }
 
 void publish_head_again(void *ctx)
@@ -31,8 +27,10 @@ void publish_head_again(void *ctx)
 	struct eventlog *log = info->log;
 	struct bytes frame;
 
-	if (!wire_head(log->wire, info->index, info->line.generation, info->head, &frame))
-		send_frame(log, info->index, frame, "head");
+	if (!wire_head(log->wire, info->index, info->line.generation, info->head, &frame)) {
+		publish_frame(log, WIRE_LANE, info->index, frame, "head");
+		publish_frame(log, WIRE_SOON, info->index, frame, "head");
+	}
 	if (++info->repeats < ARRAY_SIZE(repeat_ms))
 		loop_timer_set(info->repeat, repeat_ms[info->repeats]);
 }
@@ -45,7 +43,24 @@ static void to_peers(struct eventlog *log, unsigned lane, int generation, const 
 	for (size_t i = 0, part; i < n; i += part) {
 		part = wire_fit(&events[i], n - i);
 		if (!wire_committed(log->wire, lane, generation, events[i].seq, &events[i], part, &frame))
-			send_frame(log, lane, frame, "committed");
+			publish_frame(log, WIRE_LANE, lane, frame, "committed");
+	}
+}
+
+/* those that wait for a type; rows of one type go in one frame */
+static void to_hearers(struct eventlog *log, unsigned lane, int generation, const struct event *events,
+		       size_t n)
+{
+	struct bytes frame;
+
+	for (size_t i = 0, part; i < n; i += part) {
+		size_t same = 1, fit = wire_fit(&events[i], n - i);
+
+		while (same < fit && events[i + same].type == events[i].type)
+			same++;
+		part = same;
+		if (!wire_committed(log->wire, lane, generation, events[i].seq, &events[i], part, &frame))
+			publish_frame(log, WIRE_TYPE, (unsigned)events[i].type, frame, "type");
 	}
 }
 
@@ -72,6 +87,8 @@ static void publish(struct eventlog *log, unsigned lane, int generation, const s
 	struct log_lane *info = &log->lanes[lane];
 
 	to_peers(log, lane, generation, events, n);
+	to_hearers(log, lane, generation, events, n);
+	soon_add(info, generation, events, n);
 	if (generation != info->line.generation) { /* not known yet, or a rewind */
 		probe_soon(log);
 		return;

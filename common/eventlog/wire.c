@@ -63,9 +63,16 @@ void wire_free(struct wire *w)
 	free(w);
 }
 
-void wire_topic(unsigned lane, char ret[static 16])
+const char *wire_prefix(enum wire_kind kind)
 {
-	snprintf(ret, 16, WIRE_TOPIC "%u/", lane);
+	static const char *const prefixes[] = { "lane/", "type/", "soon/" };
+
+	return prefixes[kind];
+}
+
+void wire_topic(enum wire_kind kind, unsigned n, char ret[static 16])
+{
+	snprintf(ret, 16, "%s%u/", wire_prefix(kind), n);
 }
 
 /* ---- out ---------------------------------------------------------------------------------- */
@@ -242,10 +249,32 @@ static const char *read_frame(struct wire *w, const Centraleta__V1__WireFrame *f
 	}
 }
 
+/* a frame of WIRE_TYPE holds events of its type alone */
+static bool one_type(const struct wire_frame *f)
+{
+	for (size_t i = 1; i < f->n; i++)
+		if (f->events[i].type != f->events[0].type)
+			return false;
+	return f->n > 0;
+}
+
+static bool read_topic(struct bytes topic, struct wire_frame *ret)
+{
+	char want[16];
+
+	for (ret->kind = WIRE_LANE; ret->kind <= WIRE_SOON; ret->kind++) {
+		if (ret->kind == WIRE_TYPE && !one_type(ret))
+			continue;
+		wire_topic(ret->kind, ret->kind == WIRE_TYPE ? (unsigned)ret->events[0].type : ret->lane, want);
+		if (topic.len == strlen(want) && !memcmp(topic.data, want, topic.len))
+			return true;
+	}
+	return false;
+}
+
 const char *wire_read(struct wire *w, struct bytes topic, struct bytes body, struct wire_frame *ret)
 {
 	Centraleta__V1__WireFrame *f;
-	char want[16];
 	const char *why;
 
 	w->used = 0;
@@ -255,8 +284,5 @@ const char *wire_read(struct wire *w, struct bytes topic, struct bytes body, str
 	why = read_frame(w, f, ret);
 	if (why)
 		return why;
-	wire_topic(ret->lane, want);
-	if (topic.len != strlen(want) || memcmp(topic.data, want, topic.len))
-		return "topic";
-	return NULL;
+	return read_topic(topic, ret) ? NULL : "topic";
 }

@@ -148,6 +148,14 @@ static void on_committed(void *ctx, struct batch *b, const struct answer *answer
 	}
 }
 
+static void on_heard(void *ctx, const struct event *e)
+{
+	struct app *a = ctx;
+
+	ASSERT_EQ(e->type, a->in);
+	a->heard++;
+}
+
 static void on_config(void *ctx, int64_t revision)
 {
 	((struct node *)ctx)->revision = revision;
@@ -161,6 +169,8 @@ static void add_app(struct node *n, struct app *a)
 		.log = a->log,
 		.types = a->log ? UINT64_C(1) << a->in : 0,
 		.batch_max = a->batch_max,
+		.linger_ms = a->linger_ms,
+		.heard = a->listens ? on_heard : NULL,
 		.held = on_held,
 		.lost = on_lost,
 		.take = on_take,

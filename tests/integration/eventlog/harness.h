@@ -22,6 +22,8 @@ struct app {
 	int64_t bad_version_key; /* answers with a key_version that is there */
 	int64_t kick_key;
 	bool hold; /* batch_retry() until the test says so */
+	unsigned linger_ms;
+	bool listens; /* counts what it hears */
 	uint64_t thinks_ms; /* on lanes but 0 each batch is taken back once for so long */
 	bool wait_key_row; /* groups wait for a row that a test may hold: behind their step */
 	bool slow_load; /* consumer_loaded() is the test's */
@@ -29,7 +31,7 @@ struct app {
 	struct consumer_ops ops;
 	struct consumer *consumer;
 	struct node *node;
-	unsigned held, lost, takes, commits, conflicts_left;
+	unsigned held, lost, takes, commits, conflicts_left, heard;
 	size_t largest; /* batch */
 	bool holds[LANES];
 	int64_t thought[LANES]; /* first seq of the batch that was taken back */

@@ -163,6 +163,49 @@ TEST(frames_travel_without_a_probe)
 	world_close();
 }
 
+/* a process that can wait gets a few gathered frames, makes a few groups, and reads no table for it */
+TEST(who_lingers_hears_at_once_and_takes_later_in_few_groups)
+{
+	struct app a = routing(), b = listener();
+	struct node n = { 0 }, m = { .kind = "dispatch" };
+	unsigned commits, heard;
+	long reads;
+	int64_t key = 2000;
+	uint64_t began;
+	size_t seen;
+
+	b.linger_ms = 1000;
+	b.listens = true;
+	world_open();
+	node_open(&n, "routing-1", NULL, &a, NULL);
+	node_start(&n);
+	node_open(&m, "dispatch-1", NULL, &b, NULL);
+	node_start(&m);
+	WAIT(lanes_held(&a) == LANES && lanes_held(&b) == LANES, 5000);
+	while (!b.heard && key < 2050) { /* the subscription needs its time */
+		store_and_tell(&n, key++);
+		turns(100);
+	}
+	turns(2500);
+	seen = b.n_seen;
+	commits = b.commits;
+	heard = b.heard;
+	reads = node_metric(&m, "catch_up_reads_total{consumer=\"dispatch\"}");
+	began = clock_mono_ms();
+	for (unsigned i = 0; i < 20; i++) {
+		store_and_tell(&n, key++);
+		turns(5);
+	}
+	WAIT(b.n_seen == seen + 20, 5000);
+	ASSERT_EQ(b.heard, heard + 20);
+	ASSERT_LE(b.commits, commits + 1 + (clock_mono_ms() - began) / 1000); /* 20 without company */
+	ASSERT_LE(node_metric(&m, "catch_up_reads_total{consumer=\"dispatch\"}"), reads + 1);
+	ASSERT_GE(node_metric(&m, "wire_frames_total{use=\"heard\"}"), 20);
+	node_close(&m);
+	node_close(&n);
+	world_close();
+}
+
 TEST(a_black_hole_costs_at_most_a_probe_a_hop)
 {
 	struct app a = routing(), b = listener();

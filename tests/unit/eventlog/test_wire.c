@@ -14,7 +14,7 @@ static void fill(struct event *e, size_t n)
 
 static struct bytes topic_of(unsigned lane, char room[static 16])
 {
-	wire_topic(lane, room);
+	wire_topic(WIRE_LANE, lane, room);
 	return (struct bytes){ (const uint8_t *)room, strlen(room) };
 }
 
@@ -44,6 +44,41 @@ TEST(frames_come_back_as_sent)
 	ASSERT_TRUE(wire_read(r, topic_of(3, topic), packed, &f) == NULL);
 	ASSERT_EQ(f.n, 0);
 	ASSERT_EQ(f.seq, 99);
+	wire_free(w);
+	wire_free(r);
+}
+
+static const char *read_under(struct wire *r, enum wire_kind kind, unsigned n, struct bytes packed,
+			      struct wire_frame *f)
+{
+	char topic[16];
+
+	wire_topic(kind, n, topic);
+	return wire_read(r, (struct bytes){ (const uint8_t *)topic, strlen(topic) }, packed, f);
+}
+
+TEST(a_frame_says_under_which_kind_of_topic_it_came)
+{
+	struct wire *w = NULL, *r = NULL;
+	struct event events[2];
+	struct wire_frame f;
+	struct bytes packed;
+
+	fill(events, 2);
+	ASSERT_OK(wire_new(&w));
+	ASSERT_OK(wire_new(&r));
+	ASSERT_OK(wire_committed(w, 3, 1, 1, events, 2, &packed));
+	ASSERT_TRUE(read_under(r, WIRE_SOON, 3, packed, &f) == NULL);
+	ASSERT_EQ(f.kind, WIRE_SOON);
+	ASSERT_TRUE(read_under(r, WIRE_TYPE, 1, packed, &f) == NULL);
+	ASSERT_EQ(f.kind, WIRE_TYPE);
+	ASSERT_TRUE(read_under(r, WIRE_TYPE, 2, packed, &f) != NULL);
+	ASSERT_TRUE(read_under(r, WIRE_SOON, 4, packed, &f) != NULL);
+	events[1].type = 2; /* two types under the topic of one */
+	ASSERT_OK(wire_committed(w, 3, 1, 1, events, 2, &packed));
+	ASSERT_TRUE(read_under(r, WIRE_TYPE, 1, packed, &f) != NULL);
+	ASSERT_TRUE(read_under(r, WIRE_LANE, 3, packed, &f) == NULL);
+	ASSERT_EQ(f.kind, WIRE_LANE);
 	wire_free(w);
 	wire_free(r);
 }
