@@ -1,7 +1,9 @@
 /*
  * writer - lanes: one group in flight each, the next filling meanwhile
  *
- * What is in flight decides how large the next group gets; nothing waits for a timer. Every verdict
+ * What is in flight decides how large the next group gets; nothing waits for a timer. Where half a
+ * full group has gathered the next one follows at once, so that the server needn't wait for us: it
+ * works on them one after another, since a lane has one connection. Every verdict
  * but a commit ends in one of three: the same group again (alone, with the same ids), its halves,
  * or an answer that says "not taken". A submission is answered at the latest at its give_up_ms,
  * even while its group is still unsettled: its key makes a repetition safe.
@@ -15,6 +17,7 @@
 #include "services/intake/writer.h"
 
 #define SWEEP_MS 100
+#define FLIGHTS_MAX 2 /* groups of a lane */
 
 static void lane_go(struct lane *l);
 
@@ -290,7 +293,8 @@ static void group_answered(void *ctx, const struct answer *a)
 	}
 	struct intake *in = l->writer->in;
 
-	l->flying = NULL;
+	list_del(&g->link);
+	l->flights--;
 	series_observe(intake_series(in, METRIC_COMMIT, NULL, NULL, NULL),
 		       (double)(clock_mono_us() - g->sent_us) / 1e6);
 	series_add(intake_series(in, METRIC_VERDICT, store_verdict_name(a->verdict), NULL, NULL), 1);
@@ -304,7 +308,8 @@ static void fly(struct lane *l, struct group *g)
 	int r = writer_send(g, group_answered);
 
 	if (!r) {
-		l->flying = g;
+		list_add_tail(&l->flying, &g->link);
+		l->flights++;
 		series_observe(intake_series(l->writer->in, METRIC_BATCH, NULL, NULL, NULL),
 			       (double)g->n);
 		return;
@@ -340,20 +345,32 @@ static struct group *next_group(struct lane *l)
 	return g;
 }
 
+static bool may_fly(const struct lane *l)
+{
+	if (!l->flights)
+		return true;
+	return l->flights < FLIGHTS_MAX && list_empty(&l->waiting) &&
+	       queue_length(l->queue) * 2 >= l->writer->batch_max;
+}
+
 static void lane_go(struct lane *l)
 {
-	struct group *g = NULL;
+	struct group *g;
 
-	if (l->flying)
-		return;
-	if (!list_empty(&l->waiting)) {
-		g = list_entry(l->waiting.next, struct group, link);
-		list_del(&g->link);
-	} else if (queue_length(l->queue)) {
-		g = next_group(l);
-	}
-	if (g)
+	while (may_fly(l)) {
+		g = NULL;
+		if (!list_empty(&l->waiting)) {
+			g = list_entry(l->waiting.next, struct group, link);
+			list_del(&g->link);
+		} else if (queue_length(l->queue)) {
+			g = next_group(l);
+		}
+		if (!g)
+			return;
 		fly(l, g);
+		if (!l->flights) /* it couldn't be sent */
+			return;
+	}
 }
 
 static void lane_timer(void *ctx)
@@ -382,6 +399,7 @@ static struct lane *lane_get(struct writer *w, unsigned number)
 	l->writer = w;
 	l->number = (uint8_t)number;
 	list_init(&l->waiting);
+	list_init(&l->flying);
 	if (queue_new(&l->queue) || loop_timer_new(&l->timer, w->in->s->loop, lane_timer, l)) {
 		lane_free(l);
 		return NULL;
@@ -419,9 +437,9 @@ static void expire_lane(struct lane *l, uint64_t now)
 			group_free(g);
 		}
 	}
-	if (l->flying)
-		expire_group(w, l->flying, now);
-	else if (!loop_timer_armed(l->timer))
+	list_for_each(g, &l->flying, link)
+		expire_group(w, g, now);
+	if (!loop_timer_armed(l->timer))
 		lane_go(l); /* what waited for ids */
 }
 
@@ -456,7 +474,7 @@ int writer_add(struct writer *w, struct entry *e)
 	if (!loop_timer_armed(w->sweep))
 		loop_timer_set(w->sweep, SWEEP_MS);
 	/* on the next turn: what else this turn reads goes along */
-	if (!l->flying && !loop_timer_armed(l->timer))
+	if (may_fly(l) && !loop_timer_armed(l->timer))
 		loop_timer_set(l->timer, 0);
 	return 0;
 }
@@ -515,9 +533,10 @@ static void lane_close(struct lane *l)
 		answer_all(g, &(struct entry_result){ .end = ENTRY_BUSY, .cause = BUSY_UNSURE });
 		group_free(g);
 	}
-	if (l->flying) {
-		answer_all(l->flying, &(struct entry_result){ .end = ENTRY_BUSY, .cause = BUSY_UNSURE });
-		l->flying->lane = NULL; /* its answer frees it */
+	list_for_each(g, &l->flying, link) {
+		answer_all(g, &(struct entry_result){ .end = ENTRY_BUSY, .cause = BUSY_UNSURE });
+		list_del(&g->link);
+		g->lane = NULL; /* its answer frees it */
 	}
 	lane_free(l);
 }

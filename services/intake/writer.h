@@ -8,7 +8,7 @@
 #define ACCEPT_COLUMNS 35 /* parameters of intake_accept() behind the lane */
 
 struct group {
-	struct list link; /* in its lane's waiting; else alone */
+	struct list link; /* in its lane's waiting or flying; else alone */
 	struct lane *lane; /* NULL: the writer is gone, only the answer is awaited */
 	struct entry **entries; /* owned */
 	size_t n;
@@ -22,7 +22,8 @@ struct lane {
 	struct writer *writer;
 	uint8_t number;
 	struct queue *queue;
-	struct group *flying;
+	struct list flying; /* sent, in this order; at most FLIGHTS_MAX */
+	unsigned flights;
 	struct list waiting; /* groups to be sent before the queue: again, or halves */
 	struct loop_timer *timer;
 };
