@@ -18,6 +18,11 @@ def main(path, seconds):
 		if int(suite.get('errors') or 0) > 0 and not list(suite.iter('testcase')):
 			failed += 1
 			names.append(suite.get('name'))
+	for suite in ET.parse(path).getroot().iter('testsuite'):
+		# what a failed program said of itself (TAP's comments)
+		if int(suite.get('failures') or 0) + int(suite.get('errors') or 0):
+			said = ''.join(e.text or '' for e in suite.iter() if e.tag in ('system-out', 'system-err'))
+			print('\n'.join(line for line in said.splitlines() if 'WRONG' in line or line.startswith('# ..'))[:4000])
 	for name in names:
 		print('failed:', name)
 	print(f'in {seconds} s')
