@@ -35,32 +35,45 @@ void publish_head_again(void *ctx)
 		loop_timer_set(info->repeat, repeat_ms[info->repeats]);
 }
 
+/* how many at the beginning are of one type */
+static size_t one_type(const struct event *events, size_t n)
+{
+	size_t same = 1;
+
+	while (same < n && events[same].type == events[0].type)
+		same++;
+	return same;
+}
+
+/* to those that wait for a type; part of what goes into one frame */
+static void to_hearers(struct eventlog *log, unsigned lane, int generation, const struct event *events,
+		       size_t n)
+{
+	struct bytes frame;
+
+	for (size_t i = 0, same; i < n; i += same) {
+		same = one_type(&events[i], n - i);
+		if (!wire_committed(log->wire, lane, generation, events[i].seq, &events[i], same, &frame))
+			publish_frame(log, WIRE_TYPE, (unsigned)events[i].type, frame, "type");
+	}
+}
+
 static void to_peers(struct eventlog *log, unsigned lane, int generation, const struct event *events,
 		     size_t n)
 {
 	struct bytes frame;
 
 	for (size_t i = 0, part; i < n; i += part) {
-		part = wire_fit(&events[i], n - i);
-		if (!wire_committed(log->wire, lane, generation, events[i].seq, &events[i], part, &frame))
-			publish_frame(log, WIRE_LANE, lane, frame, "committed");
-	}
-}
+		const struct event *e = &events[i];
 
-/* those that wait for a type; rows of one type go in one frame */
-static void to_hearers(struct eventlog *log, unsigned lane, int generation, const struct event *events,
-		       size_t n)
-{
-	struct bytes frame;
-
-	for (size_t i = 0, part; i < n; i += part) {
-		size_t same = 1, fit = wire_fit(&events[i], n - i);
-
-		while (same < fit && events[i + same].type == events[i].type)
-			same++;
-		part = same;
-		if (!wire_committed(log->wire, lane, generation, events[i].seq, &events[i], part, &frame))
-			publish_frame(log, WIRE_TYPE, (unsigned)events[i].type, frame, "type");
+		part = wire_fit(e, n - i);
+		if (wire_committed(log->wire, lane, generation, e->seq, e, part, &frame))
+			continue;
+		publish_frame(log, WIRE_LANE, lane, frame, "committed");
+		if (one_type(e, part) == part) /* nearly always: the same frame */
+			publish_frame(log, WIRE_TYPE, (unsigned)e->type, frame, "type");
+		else
+			to_hearers(log, lane, generation, e, part);
 	}
 }
 
@@ -87,7 +100,6 @@ static void publish(struct eventlog *log, unsigned lane, int generation, const s
 	struct log_lane *info = &log->lanes[lane];
 
 	to_peers(log, lane, generation, events, n);
-	to_hearers(log, lane, generation, events, n);
 	soon_add(info, generation, events, n);
 	if (generation != info->line.generation) { /* not known yet, or a rewind */
 		probe_soon(log);

@@ -140,17 +140,17 @@ static void committed(void *ctx, struct batch *b, const struct answer *answer, s
 		tell(d, batch_lane(b), answer->rows[first_result], i);
 }
 
-static struct consumer_ops ops = {
-	.name = "notification",
-	.log = true,
-	.types = UINT64_C(1) << CENTRALETA__V1__EVENT_TYPE__EVENT_TYPE_REQUEST_RECEIVED |
-		 UINT64_C(1) << CENTRALETA__V1__EVENT_TYPE__EVENT_TYPE_REQUEST_RESOLVED,
-	.take = take,
-	.committed = committed,
-};
-
 int decider_new(struct decider **ret, struct service *svc, int metrics_base, struct sender *sender)
 {
+	const struct consumer_ops ops = {
+		.name = "notification",
+		.log = true,
+		.types = UINT64_C(1) << CENTRALETA__V1__EVENT_TYPE__EVENT_TYPE_REQUEST_RECEIVED |
+			 UINT64_C(1) << CENTRALETA__V1__EVENT_TYPE__EVENT_TYPE_REQUEST_RESOLVED,
+		.linger_ms = (unsigned)config_int(svc->config, "eventlog.linger_ms"),
+		.take = take,
+		.committed = committed,
+	};
 	_cleanup_(decider_freep) struct decider *d = calloc(1, sizeof(*d));
 	int r;
 
@@ -159,7 +159,6 @@ int decider_new(struct decider **ret, struct service *svc, int metrics_base, str
 	d->svc = svc;
 	d->metrics_base = metrics_base;
 	d->sender = sender;
-	ops.linger_ms = (unsigned)config_int(svc->config, "eventlog.linger_ms");
 	r = eventlog_consumer(svc->log, &ops, d, &d->consumer);
 	if (r)
 		return r;

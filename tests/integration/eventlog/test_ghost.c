@@ -243,18 +243,17 @@ static void live(int64_t fatal_key, int64_t want, uint64_t thinks_ms)
 	_exit(answers(ROUTED) == want ? 0 : 1);
 }
 
-TEST(an_event_that_kills_the_process_is_parked_after_six_deaths_at_most)
+/* one process after another, until one has done all; how many were killed by the event */
+static unsigned deaths_of(int64_t fatal_key, int64_t want, uint64_t thinks_ms)
 {
 	unsigned deaths = 0;
 	int status = -1;
 
-	world_open();
-	add_events(0, RECEIVED, 1000, 211);
-	while (deaths < 8) {
+	while (deaths < 20) {
 		pid_t pid = fork();
 
 		if (!pid)
-			live(1200, 210, 0);
+			live(fatal_key, want, thinks_ms);
 		ASSERT_GT(pid, 0);
 		ASSERT_EQ(waitpid(pid, &status, 0), pid);
 		if (!WIFEXITED(status) || WEXITSTATUS(status) != 9)
@@ -263,6 +262,16 @@ TEST(an_event_that_kills_the_process_is_parked_after_six_deaths_at_most)
 	}
 	test_note("%u deaths", deaths);
 	ASSERT_EQ(status, 0);
+	return deaths;
+}
+
+TEST(an_event_that_kills_the_process_is_parked_after_six_deaths_at_most)
+{
+	unsigned deaths;
+
+	world_open();
+	add_events(0, RECEIVED, 1000, 211);
+	deaths = deaths_of(1200, 210, 0);
 	ASSERT_GE(deaths, 2u);
 	ASSERT_LE(deaths, 6u);
 	ASSERT_EQ(pg_number(pg, "SELECT count(*) FROM parked"), 1);
@@ -274,32 +283,12 @@ TEST(an_event_that_kills_the_process_is_parked_after_six_deaths_at_most)
 /* what was being decided on other lanes when the process died has not killed it */
 TEST(neighbours_on_other_lanes_are_not_parked_for_it)
 {
-	unsigned deaths = 0;
-	int status = -1;
-
 	world_open();
 	add_events(0, RECEIVED, 1000, 211);
-	for (unsigned lane = 1; lane < 8; lane++)
+	for (unsigned lane = 1; lane < LANES; lane++)
 		add_events(lane, RECEIVED, 10000 * (int64_t)lane, 5);
-	while (deaths < 20) {
-		pid_t pid = fork();
-
-		if (!pid)
-			live(1000, 210 + 7 * 5, 300);
-		ASSERT_GT(pid, 0);
-		ASSERT_EQ(waitpid(pid, &status, 0), pid);
-		if (!WIFEXITED(status) || WEXITSTATUS(status) != 9)
-			break;
-		deaths++;
-	}
-	test_note("%u deaths, %lld parked", deaths,
-		  (long long)pg_number(pg, "SELECT count(*) FROM parked"));
+	ASSERT_LE(deaths_of(1000, 210 + 7 * 5, 300), 6u);
 	ASSERT_EQ(pg_number(pg, "SELECT count(*) FROM parked WHERE order_key <> 1000"), 0);
-	ASSERT_EQ(
-		pg_number(pg,
-			  "SELECT count(*) FROM parked WHERE order_key = 1000 AND cause = 'crash'"),
-		1);
-	ASSERT_EQ(status, 0);
-	ASSERT_LE(deaths, 6u);
+	ASSERT_EQ(pg_number(pg, "SELECT count(*) FROM parked WHERE order_key = 1000 AND cause = 'crash'"), 1);
 	world_close();
 }

@@ -141,6 +141,8 @@ class Peer:
 
 
 class Case(unittest.TestCase):
+	settings = {}
+
 	@classmethod
 	def setUpClass(cls):
 		cls.folder = tempfile.TemporaryDirectory(prefix="centraleta-intake-")
@@ -150,7 +152,7 @@ class Case(unittest.TestCase):
 		(folder / "gen").mkdir()
 		cls.events, cls.pb = modules(folder / "gen")
 		cls.stack = Stack(folder, BUILD, fsync=False, settings={"log.level": os.environ.get("LEVEL", "debug"),
-			"intake.guess_address": 100000, "intake.guess_total": 100000})
+			"intake.guess_address": 100000, "intake.guess_total": 100000, **cls.settings})
 		cls.addClassCleanup(cls.leave)
 		cls.stack.start_store()
 		cls.connect()
@@ -205,6 +207,14 @@ class Case(unittest.TestCase):
 		return [self.one(f"SELECT count(*) FROM {t} WHERE request = %s", request)
 			for t in ("request", "request_text", "request_public", "contact")] + \
 			[self.one("SELECT count(*) FROM event WHERE order_key = %s", request)]
+
+	def held(self, statement):
+		return Held(self.stack.dsn("postgres"), statement)
+
+	def waiting(self):
+		"""A back-end of intake that waits for a lock."""
+		return wait_for("a waiting back-end", lambda: self.sql("SELECT pid FROM pg_stat_activity"
+			" WHERE usename = 'centraleta_intake' AND wait_event_type = 'Lock'"))[0][0]
 
 	def append(self, request, version, type_, body, jurisdiction=1):
 		return self.sql("SELECT first_seq FROM event_append(%s::int2[], %s::int4[], %s::int8[], %s::int4[],"
@@ -585,14 +595,6 @@ class Held:
 
 
 class Trouble(Case):
-	def held(self, statement):
-		return Held(self.stack.dsn("postgres"), statement)
-
-	def waiting(self):
-		"""A back-end of intake that waits for a lock."""
-		return wait_for("a waiting back-end", lambda: self.sql("SELECT pid FROM pg_stat_activity"
-			" WHERE usename = 'centraleta_intake' AND wait_event_type = 'Lock'"))[0][0]
-
 	def test_a_lane_that_is_held_for_a_while(self):
 		with concurrent.futures.ThreadPoolExecutor(4) as pool:
 			with self.held("SELECT 1 FROM lane FOR UPDATE"):
@@ -770,6 +772,31 @@ class Trouble(Case):
 				self.assertEqual((a.status, a.codes()), (503, ["busy:queue"]))
 			self.assertEqual(first.result().status, 200)
 		self.assertEqual(daemon.stop(), 0)
+
+
+class TwoGroups(Case):
+	"""A second group of a lane is on its way where half a full one has gathered behind the first."""
+	settings = {"intake.batch_max": 8}
+
+	def test_two_of_a_lane_and_no_more_and_both_survive_their_connection(self):
+		p = Peer(self.stack, self.pb, self.key)
+		self.addCleanup(p.close)
+		before = self.daemon.metric_sum("intake_batch_submissions_count")
+		with self.held("SELECT 1 FROM lane FOR UPDATE"):
+			for i in range(32):
+				p.submit(number=i, service_code="fanal", address_id="1", idempotency_key=f"two-{i}")
+			self.waiting()
+			wait_for("two groups of each lane", lambda: self.daemon.metric_sum("intake_batch_submissions_count") == before + 4)
+			time.sleep(0.5)
+			self.assertEqual(self.daemon.metric_sum("intake_batch_submissions_count"), before + 4)
+			self.assertGreater(self.daemon.metric_sum("intake_queue_submissions"), 0)
+			self.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+				" WHERE usename = 'centraleta_intake' AND wait_event_type = 'Lock'")
+		numbers = [p.receive().accepted.number for _ in range(32)]
+		self.assertEqual(sorted(numbers), list(range(32)))
+		self.assertEqual(self.one("SELECT count(*) FROM idempotency WHERE key LIKE 'two-%%'"), 32)
+		self.assertEqual(self.one("SELECT count(*) FROM request"), 32)
+		self.assertEqual(self.one("SELECT count(*) FROM event WHERE type = 1"), 32)
 
 
 class Citizen(Case):
