@@ -139,13 +139,13 @@ class Department:
 		return self.endpoints[(self.endpoints.index(self.endpoint) + 1) % len(self.endpoints)]
 
 
-def main(proto_dir, endpoint, folder, *delays):
+def main(proto_dir, endpoint, folder, *delays, kind=Department):
 	sys.path.insert(0, proto_dir)
 	from centraleta.v1 import dispatch_pb2 as pb
 	context, poller = zmq.Context(), zmq.Poller()
 	context.setsockopt(zmq.MAX_SOCKETS, 4096)
 	after = dict(zip(("accept", "progress", "resolve"), map(float, delays)))
-	crew = [Department(pb, context, endpoint, f, after) for f in sorted(pathlib.Path(folder).glob("*.key"))]
+	crew = [kind(pb, context, endpoint, f, after) for f in sorted(pathlib.Path(folder).glob("*.key"))]
 	for d in crew:
 		poller.register(d.socket, zmq.POLLIN)
 	while True:

@@ -125,4 +125,5 @@ class Replay:
 				"key": key, "jurisdiction_id": form["jurisdiction_id"],
 				"service_request_id": told["service_request_id"], "email": form.get("email"),
 				"language": form.get("language"), "code": answer.headers.get("Centraleta-Code"),
+				"time": time.time(),
 			}) + "\n")

@@ -16,21 +16,31 @@ from replay import Replay, requests_of
 from stack import TOWNS
 
 
+def rows_of(jurisdictions):
+	"""The shipped rows of these towns in turn, as (key, form)."""
+	lists = [list(requests_of(slug, jid, ROOT / "deploy" / "towns" / slug / "requests.csv"))
+		for slug, (jid, *_) in TOWNS.items() if jid in jurisdictions]
+	return [item for group in zip(*lists) for item in group]
+
+
+def rounds_of(rows, mail_every):
+	"""The rows over and over, each round with keys of its own."""
+	numbers = itertools.count()
+	for n in itertools.count():
+		for key, form in rows:
+			i = next(numbers)
+			form = {k: v for k, v in form.items() if k not in ("email", "language")}
+			if mail_every and i % mail_every == 0:
+				form["email"] = f"citizen-{i}@citizen.test"
+			yield f"{n}:{key}", form
+
+
 class Endless(Replay):
-	"""The shipped rows over and over, each round with keys of its own."""
+	"""Goes on until `stopping` is set."""
 
 	def run(self, rows, mail_every, stopping):
 		self.stopping = stopping
-		def all_rounds():
-			for n in itertools.count():
-				for key, form in rows:
-					i = next(self.numbers)
-					form = {k: v for k, v in form.items() if k not in ("email", "language")}
-					if mail_every and i % mail_every == 0:
-						form["email"] = f"citizen-{i}@citizen.test"
-					yield f"{n}:{key}", form
-		self.numbers = itertools.count()
-		self.rounds = all_rounds()
+		self.rounds = rounds_of(rows, mail_every)
 		super().run([])
 
 	def _take(self):
@@ -42,13 +52,10 @@ class Endless(Replay):
 
 def main(path):
 	c = json.loads(pathlib.Path(path).read_text())
-	lists = [list(requests_of(slug, jid, ROOT / "deploy" / "towns" / slug / "requests.csv"))
-		for slug, (jid, *_) in TOWNS.items() if jid in c["keys"]]
-	rows = [item for group in zip(*lists) for item in group]
 	replay = Endless(c["host"], c["port"], c["keys"], c["ledger"], c["rate"], c.get("connections", 8))
 	stopping = threading.Event()
 	threading.Thread(target=lambda: (sys.stdin.read(), stopping.set()), daemon=True).start()
-	replay.run(rows, c["mail_every"], stopping)
+	replay.run(rows_of(c["keys"]), c["mail_every"], stopping)
 	latencies = sorted(replay.latencies)
 	print(json.dumps({"answered": replay.answered, "retries": replay.retries, "refused": replay.refused[:20],
 		"p50": latencies[len(latencies) // 2] if latencies else None}))
