@@ -39,10 +39,23 @@ bool trace_parse(const char *s, size_t len, struct trace *ret)
 	return true;
 }
 
+/* random bytes are a system call: drawn for many at once */
+static void draw(uint8_t ret[static 16])
+{
+	static _Thread_local uint8_t drawn[64][16];
+	static _Thread_local size_t left;
+
+	if (!left) {
+		randombytes_buf(drawn, sizeof(drawn));
+		left = ARRAY_SIZE(drawn);
+	}
+	memcpy(ret, drawn[--left], 16);
+}
+
 void trace_new(struct trace *ret)
 {
 	do
-		randombytes_buf(ret->id, sizeof(ret->id));
+		draw(ret->id);
 	while (sodium_is_zero(ret->id, sizeof(ret->id)));
 }
 

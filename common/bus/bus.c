@@ -1,9 +1,9 @@
 /*
  * bus - ZeroMQ sockets on the loop
  *
- * ZMQ_FD says only "something may have changed", once: so each wake-up and each send is followed
- * by a look at ZMQ_EVENTS, and a socket that still has something to read when its budget is used
- * up asks for another turn. A multi-part message is either wholly taken or wholly thrown away,
+ * ZMQ_FD says only "something may have changed", once: so each wake-up receives until nothing is
+ * left, what was sent asks for another turn, and so does a socket whose budget is used up. Asking
+ * ZeroMQ is a system call, so it is asked once a turn, not once a message. A multi-part message is either wholly taken or wholly thrown away,
  * because ZeroMQ hands over all parts or none.
  */
 #include <errno.h>
@@ -75,14 +75,13 @@ void bus_free(struct bus *b)
 
 /* ---- receiving ---------------------------------------------------------------------------- */
 
-static bool readable(struct bus_sock *s)
+static void quieten(struct bus_sock *s)
 {
 	int events = 0;
 	size_t len = sizeof(events);
 
-	if (zmq_getsockopt(s->zmq, ZMQ_EVENTS, &events, &len)) /* EINTR: look again next turn */
-		return errno == EINTR;
-	return events & ZMQ_POLLIN;
+	if (zmq_getsockopt(s->zmq, ZMQ_EVENTS, &events, &len) && errno == EINTR) /* the next turn does it */
+		loop_io_active(s->io, LOOP_READ);
 }
 
 /* one part; -EAGAIN: nothing there */
@@ -162,8 +161,10 @@ static void turn(void *ctx, _unused_ unsigned ready)
 	int left = s->turn_max;
 
 	s->inside = true;
-	/* a paused socket is looked at, too: that is what quietens its descriptor */
-	while (!s->dead && readable(s) && !s->paused) {
+	/* what isn't received from is looked at all the same: that is what quietens its descriptor */
+	if (s->paused || s->kind == BUS_PUB)
+		quieten(s);
+	while (!s->dead && !s->paused && s->kind != BUS_PUB) {
 		if (left-- == 0) {
 			loop_io_active(s->io, LOOP_READ);
 			break;
@@ -176,10 +177,10 @@ static void turn(void *ctx, _unused_ unsigned ready)
 		destroy(s);
 }
 
-/* sending may have eaten the descriptor's edge */
+/* sending may have eaten the descriptor's edge: the next turn looks, once for all that was sent */
 static void look_again(struct bus_sock *s)
 {
-	if (!s->paused && !s->inside && readable(s))
+	if (!s->paused && !s->inside && s->kind != BUS_PUB)
 		loop_io_active(s->io, LOOP_READ);
 }
 

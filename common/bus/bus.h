@@ -2,9 +2,9 @@
 /*
  * bus - ZeroMQ sockets on the loop
  *
- * One module owns every socket. ZMQ_FD is edge-triggered: after each wake-up, send and receive
- * ZMQ_EVENTS is read again and receiving goes on until nothing is left or the budget of one turn
- * is used up (then the next turn is asked for). All limits are set before bind or connect; linger
+ * One module owns every socket. ZMQ_FD is edge-triggered: after each wake-up receiving goes
+ * on until nothing is left or the budget of one turn is used up (then the next turn is asked for);
+ * what was sent is followed by a turn, too. All limits are set before bind or connect; linger
  * is finite; heartbeats are on. ipc:// folders are made 0750 by their owner, not here.
  *
  * For tests, CENTRALETA_BUS_DROP (0 … 1) drops that share of the frames that SUB sockets receive.

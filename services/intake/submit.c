@@ -14,6 +14,8 @@
 #define FRAME_MAX (256u << 10)
 #define REPEATED_MAX 128 /* attributes, and values of one */
 #define BUCKETS 1024
+#define ARENA_BYTES (32u << 10) /* a usual frame unpacked has less than 2 KiB */
+#define ALIGN 16
 
 struct peer {
 	struct list link; /* of its bucket */
@@ -35,7 +37,32 @@ struct submit {
 	size_t peers_n, peers_max;
 	unsigned window;
 	struct buf out, text;
+	ProtobufCAllocator allocator;
+	size_t used; /* of the arena, by the frame at hand */
+	_Alignas(ALIGN) uint8_t arena[ARENA_BYTES];
 };
+
+/* ---- memory of one frame: from an arena that the next one empties; malloc() for what is larger -- */
+
+static void *arena_alloc(void *ctx, size_t size)
+{
+	struct submit *s = ctx;
+	uint8_t *p = s->arena + s->used;
+
+	if (size > ARENA_BYTES - s->used)
+		return malloc(size);
+	s->used = MIN(s->used + (size + ALIGN - 1) / ALIGN * ALIGN, (size_t)ARENA_BYTES);
+	return p;
+}
+
+static void arena_free(void *ctx, void *p)
+{
+	const struct submit *s = ctx;
+	uintptr_t begin = (uintptr_t)s->arena, at = (uintptr_t)p;
+
+	if (at < begin || at > begin + ARENA_BYTES)
+		free(p);
+}
 
 /* ---- sending --------------------------------------------------------------------------------- */
 
@@ -375,14 +402,15 @@ static void received(void *ctx, struct bus_sock *sock, struct bytes id, struct b
 		refuse(s, id, 0, "too_large", "A frame may have 262144 bytes.");
 		return;
 	}
+	s->used = 0;
 	fit = frame_fit(&centraleta__v1__submitter_frame__descriptor, body, REPEATED_MAX, reason);
-	m = centraleta__v1__submitter_frame__unpack(NULL, body.len, body.data);
+	m = centraleta__v1__submitter_frame__unpack(&s->allocator, body.len, body.data);
 	if (fit && m)
 		take_frame(s, id, m);
 	else
 		refuse(s, id, number_of(m), "malformed", reason);
 	if (m)
-		centraleta__v1__submitter_frame__free_unpacked(m, NULL);
+		centraleta__v1__submitter_frame__free_unpacked(m, &s->allocator);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -414,6 +442,7 @@ int submit_new(struct submit **ret, struct intake *in)
 	if (!s)
 		return err_here(-ENOMEM);
 	s->in = in;
+	s->allocator = (ProtobufCAllocator){ arena_alloc, arena_free, s };
 	s->peers_max = (size_t)config_int(in->s->config, "intake.peers_max");
 	s->window = (unsigned)config_int(in->s->config, "intake.window");
 	list_init(&s->ages);

@@ -519,6 +519,9 @@ class Submit(Case):
 		s.channel = 99
 		p.send(submit=s)
 		self.assertEqual([(e.field, e.code) for e in p.receive().rejected.errors], [("channel", "invalid")])
+		p.submit(**self.fields(10, description="d" * 100_000))  # more than is kept ready for a frame
+		r = p.receive().rejected
+		self.assertEqual((r.number, [(e.field, e.code) for e in r.errors]), (10, [("description", "too_long")]))
 		s = self.pb.Submit(**self.fields(11)).SerializeToString() + b"\x3a\x02a\x00"  # description with a NUL
 		p.sock.send(b"\x12" + bytes([len(s)]) + s)
 		r = p.receive().refused
