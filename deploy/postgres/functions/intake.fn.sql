@@ -32,17 +32,61 @@ DECLARE
 	v_first bigint;
 	v_at timestamptz;
 BEGIN
-	WITH k AS (
+	IF cardinality(p_request) = 1 THEN	-- alone: the same without a set to be unfolded
 		INSERT INTO idempotency AS d (lane, jurisdiction, door, key, body_hash, hits,
 			request_lane, request)
-		SELECT i.lane, i.jurisdiction, i.door, i.key, i.body_hash, 0, p_lane, i.request
-		FROM unnest(p_key_lane, p_jurisdiction, p_door, p_key, p_body_hash, p_request)
-			AS i (lane, jurisdiction, door, key, body_hash, request)
-		ORDER BY i.lane, i.jurisdiction, i.door, i.key
+		VALUES (p_key_lane[1], p_jurisdiction[1], p_door[1], p_key[1], p_body_hash[1], 0, p_lane,
+			p_request[1])
 		ON CONFLICT (lane, jurisdiction, door, key) DO UPDATE SET hits = d.hits + 1
-		RETURNING d.hits
-	)
-	SELECT bool_and(k.hits = 0) INTO v_all_new FROM k;
+		RETURNING d.hits = 0 INTO v_all_new;
+	ELSE
+		WITH k AS (
+			INSERT INTO idempotency AS d (lane, jurisdiction, door, key, body_hash, hits,
+				request_lane, request)
+			SELECT i.lane, i.jurisdiction, i.door, i.key, i.body_hash, 0, p_lane, i.request
+			FROM unnest(p_key_lane, p_jurisdiction, p_door, p_key, p_body_hash, p_request)
+				AS i (lane, jurisdiction, door, key, body_hash, request)
+			ORDER BY i.lane, i.jurisdiction, i.door, i.key
+			ON CONFLICT (lane, jurisdiction, door, key) DO UPDATE SET hits = d.hits + 1
+			RETURNING d.hits
+		)
+		SELECT bool_and(k.hits = 0) INTO v_all_new FROM k;
+	END IF;
+
+	IF v_all_new AND cardinality(p_request) = 1 THEN
+		INSERT INTO request (lane, request, jurisdiction, service, channel, door, lat, long,
+			address_id, attributes, owner, deadline, requested_at, code_hash)
+		VALUES (p_lane, p_request[1], p_jurisdiction[1], p_service[1], p_channel[1], p_door[1],
+			p_lat[1], p_long[1], p_address_id[1], p_lists[1], p_owner[1], p_deadline[1],
+			p_requested_at[1], p_code_hash[1]);
+		INSERT INTO request_text (lane, request, jurisdiction, description, address, attributes,
+			media_url)
+		VALUES (p_lane, p_request[1], p_jurisdiction[1], p_description[1], p_address[1], p_frees[1],
+			p_media_url[1]);
+		IF cardinality(p_contact_ord) > 0 THEN
+			INSERT INTO contact (lane, request, jurisdiction, email, phone, first_name, last_name,
+				account_id, device_id, language)
+			VALUES (p_lane, p_request[1], p_jurisdiction[1], p_email[1], p_phone[1],
+				p_first_name[1], p_last_name[1], p_account_id[1], p_device_id[1], p_language[1]);
+		END IF;
+		INSERT INTO request_public (lane, request, jurisdiction, service, state, outcome,
+			department, description, address, address_id, lat, long, media_url, requested_at,
+			updated_at, expected_at)
+		VALUES (p_lane, p_request[1], p_jurisdiction[1], p_service[1], p_state[1], p_outcome[1],
+			p_owner[1], p_description[1], p_address[1], p_address_id[1], p_lat[1], p_long[1],
+			p_media_url[1], p_requested_at[1], p_updated_at[1], p_deadline[1]);
+		SELECT a.generation, a.first_seq, a.at INTO generation, seq, at
+		FROM event_append(ARRAY[p_lane], p_jurisdiction, p_request, ARRAY[1], p_type,
+			ARRAY[1::smallint], p_actor, p_trace, p_body) a;
+		ord := 1;
+		request_lane := p_lane;
+		request := p_request[1];
+		turn := 0;
+		hits := 0;
+		same := true;
+		RETURN NEXT;
+		RETURN;
+	END IF;
 
 	IF NOT v_all_new THEN
 		SELECT array_agg(k.hits ORDER BY i.ord), array_agg(k.request_lane ORDER BY i.ord),

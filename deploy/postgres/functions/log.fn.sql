@@ -9,21 +9,28 @@
 CREATE OR REPLACE FUNCTION event_step(p_consumer text, p_lane smallint, p_step bigint, p_seq bigint)
 RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = centraleta, pg_temp AS $$
 DECLARE
-	v_head bigint;
+	v_end bigint;
+	v_follows boolean;
+	v_past boolean;
 	v_why text;
 BEGIN
 	INSERT INTO progress VALUES (p_consumer, p_lane, p_step + 1, p_seq) ON CONFLICT DO NOTHING;
 	IF NOT FOUND THEN
 		v_why := 'is taken';
 	ELSE
-		SELECT e.seq INTO v_head FROM event e WHERE e.lane = p_lane ORDER BY e.seq DESC LIMIT 1;
-		IF p_seq > greatest(coalesce(v_head, 0), (SELECT l.after FROM lane l WHERE l.lane = p_lane)) THEN
+		SELECT greatest(coalesce((SELECT e.seq FROM event e WHERE e.lane = p_lane
+				ORDER BY e.seq DESC LIMIT 1), 0),
+				(SELECT l.after FROM lane l WHERE l.lane = p_lane)),
+			EXISTS (SELECT 1 FROM progress WHERE consumer = p_consumer AND lane = p_lane
+				AND step = p_step AND seq <= p_seq),
+			EXISTS (SELECT 1 FROM progress WHERE consumer = p_consumer AND lane = p_lane
+				AND step > p_step + 1)
+		INTO v_end, v_follows, v_past;
+		IF p_seq > v_end THEN
 			v_why := 'goes beyond the log';
-		ELSIF NOT EXISTS (SELECT 1 FROM progress WHERE consumer = p_consumer AND lane = p_lane
-				AND step = p_step AND seq <= p_seq) THEN
+		ELSIF NOT v_follows THEN
 			v_why := 'has no step before it';
-		ELSIF EXISTS (SELECT 1 FROM progress WHERE consumer = p_consumer AND lane = p_lane
-				AND step > p_step + 1) THEN
+		ELSIF v_past THEN
 			v_why := 'is past';
 		END IF;
 	END IF;
@@ -79,6 +86,21 @@ BEGIN
 		RAISE EXCEPTION 'there is no lane %', v_lane USING ERRCODE = '22023';
 	END IF;
 	v_at := clock_timestamp();
+	IF cardinality(p_lane) = 1 THEN	-- alone: the same without a set to be unfolded
+		INSERT INTO event (lane, seq, jurisdiction, order_key, key_version, type, type_version, at,
+			actor, trace, body)
+		VALUES (v_lane, 1 + greatest((SELECT e.seq FROM event e WHERE e.lane = v_lane
+				ORDER BY e.seq DESC LIMIT 1), v_base),
+			p_jurisdiction[1], p_order_key[1], p_key_version[1], p_type[1], p_type_version[1], v_at,
+			p_actor[1], p_trace[1], p_body[1])
+		RETURNING event.seq INTO first_seq;
+		lane := v_lane;
+		generation := v_generation;
+		appended := 1;
+		at := v_at;
+		RETURN NEXT;
+		RETURN;
+	END IF;
 	SELECT e.seq INTO v_head FROM event e WHERE e.lane = v_lane ORDER BY e.seq DESC LIMIT 1;
 	v_head := greatest(v_head, v_base);
 	INSERT INTO event (lane, seq, jurisdiction, order_key, key_version, type, type_version, at, actor,
@@ -100,8 +122,28 @@ CREATE OR REPLACE FUNCTION delivery_append(p_lane smallint[], p_department integ
 	p_key_version integer[])
 RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = centraleta, pg_temp AS $$
 DECLARE
+	v_base bigint;
 	v_stored integer;
 BEGIN
+	IF cardinality(p_department) = 1 THEN	-- alone: the same without a set to be unfolded
+		SELECT dl.base INTO v_base FROM department_line dl
+			WHERE dl.lane = p_lane[1] AND dl.department = p_department[1] FOR NO KEY UPDATE;
+		IF NOT FOUND THEN
+			RAISE EXCEPTION 'of 1 deliveries only 0 have a department with a line on their lane'
+				USING ERRCODE = '22023';
+		END IF;
+		INSERT INTO delivery (lane, department, dseq, prev, jurisdiction, service, kind, work_lane,
+			work_item, key_version, at)
+		VALUES (p_lane[1], p_department[1],
+			1 + greatest(v_base, (SELECT d.dseq FROM delivery d WHERE d.lane = p_lane[1]
+				AND d.department = p_department[1] ORDER BY d.dseq DESC LIMIT 1)),
+			coalesce((SELECT d.dseq FROM delivery d WHERE d.lane = p_lane[1]
+				AND d.department = p_department[1] AND d.service = p_service[1]
+				ORDER BY d.dseq DESC LIMIT 1), 0),
+			p_jurisdiction[1], p_service[1], p_kind[1], p_work_lane[1], p_work_item[1],
+			p_key_version[1], clock_timestamp());
+		RETURN;
+	END IF;
 	PERFORM 1 FROM department_line dl
 		WHERE dl.lane = ANY (p_lane) AND dl.department = ANY (p_department)
 		ORDER BY dl.department FOR NO KEY UPDATE;

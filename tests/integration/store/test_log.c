@@ -117,21 +117,11 @@ static struct seen append(struct harness *h, const struct one *e, size_t n)
 	return harness_run(h, g);
 }
 
-TEST(four_writers_at_once_leave_no_gap_and_no_double)
+/* until every writer's groups are done */
+static void all_commit(struct harness *h, struct seen (*s)[GROUPS])
 {
-	struct harness h[WRITERS];
-	struct pg *p = start(h, WRITERS);
-	struct seen s[WRITERS][GROUPS];
 	bool open = true;
 
-	for (int k = 0; k < GROUPS; k++)
-		for (int w = 0; w < WRITERS; w++) {
-			const struct one e[] = { { 1, w, 0 }, { 0, w, 0 }, { 1, w, 0 } };
-			struct store_group *g = new_group(&h[w]);
-
-			add_append(g, e, ARRAY_SIZE(e));
-			harness_submit(&h[w], g, &s[w][k]);
-		}
 	while (open) {
 		open = false;
 		for (int w = 0; w < WRITERS; w++) {
@@ -142,6 +132,23 @@ TEST(four_writers_at_once_leave_no_gap_and_no_double)
 	for (int w = 0; w < WRITERS; w++)
 		for (int k = 0; k < GROUPS; k++)
 			ASSERT_VERDICT(&s[w][k], STORE_OK);
+}
+
+TEST(four_writers_at_once_leave_no_gap_and_no_double)
+{
+	struct harness h[WRITERS];
+	struct pg *p = start(h, WRITERS);
+	struct seen s[WRITERS][GROUPS];
+
+	for (int k = 0; k < GROUPS; k++)
+		for (int w = 0; w < WRITERS; w++) {
+			const struct one e[] = { { 1, w, 0 }, { 0, w, 0 }, { 1, w, 0 } };
+			struct store_group *g = new_group(&h[w]);
+
+			add_append(g, e, ARRAY_SIZE(e));
+			harness_submit(&h[w], g, &s[w][k]);
+		}
+	all_commit(h, s);
 	ASSERT_EQ(pg_number(p, "SELECT count(*) FROM event WHERE lane = 0"), WRITERS * GROUPS);
 	ASSERT_EQ(pg_number(p, "SELECT max(seq) FROM event WHERE lane = 0"), WRITERS * GROUPS);
 	ASSERT_EQ(pg_number(p, "SELECT count(*) FROM event WHERE lane = 1"), 2 * WRITERS * GROUPS);
@@ -152,6 +159,39 @@ TEST(four_writers_at_once_leave_no_gap_and_no_double)
 	for (int w = 0; w < WRITERS; w++)
 		for (int k = 1; k < GROUPS; k++)
 			ASSERT_GT(s[w][k].value, s[w][k - 1].value);
+	stop(h, WRITERS, p);
+}
+
+TEST(events_alone_and_events_together_share_one_numbering)
+{
+	struct harness h[WRITERS];
+	struct pg *p = start(h, WRITERS);
+	struct seen s[WRITERS][GROUPS];
+
+	pg_sql(p, "UPDATE lane SET generation = 2, after = 20, base = 50 WHERE lane = 1");
+	for (int k = 0; k < GROUPS; k++)
+		for (int w = 0; w < WRITERS; w++) {
+			const struct one e[] = { { 1, w, 0 }, { 1, w, 0 }, { 1, w, 0 } };
+			struct store_group *g = new_group(&h[w]);
+
+			add_append(g, e, w % 2 ? 1 : 3);
+			harness_submit(&h[w], g, &s[w][k]);
+		}
+	all_commit(h, s);
+	ASSERT_EQ(pg_number(p, "SELECT count(*) FROM event WHERE lane = 1"), 2 * WRITERS * GROUPS);
+	ASSERT_EQ(pg_number(p, "SELECT min(seq) FROM event WHERE lane = 1"), 51);
+	ASSERT_EQ(pg_number(p, "SELECT max(seq) FROM event WHERE lane = 1"), 50 + 2 * WRITERS * GROUPS);
+	ASSERT_EQ(pg_number(p, "SELECT count(*) FROM event a JOIN event b ON b.lane = a.lane AND b.seq = a.seq + 1 "
+			       "WHERE b.at < a.at"), 0);
+	/* each was told the number that it got */
+	for (int w = 0; w < WRITERS; w++)
+		for (int k = 0; k < GROUPS; k++) {
+			char sql[128];
+
+			snprintf(sql, sizeof(sql), "SELECT order_key FROM event WHERE lane = 1 AND seq = %lld",
+				 (long long)s[w][k].value);
+			ASSERT_EQ(pg_number(p, sql), w);
+		}
 	stop(h, WRITERS, p);
 }
 
@@ -261,7 +301,6 @@ TEST(deliveries_are_dense_in_a_department_and_linked_in_a_topic)
 	struct harness h[WRITERS];
 	struct pg *p = start(h, WRITERS);
 	struct seen s[WRITERS][GROUPS];
-	bool open = true;
 
 	pg_sql(p, "INSERT INTO department_line (lane, department) VALUES (3, 31), (3, 32), (4, 41)");
 	for (int k = 0; k < GROUPS; k++)
@@ -272,16 +311,7 @@ TEST(deliveries_are_dense_in_a_department_and_linked_in_a_topic)
 			add_deliver(g, e, ARRAY_SIZE(e));
 			harness_submit(&h[w], g, &s[w][k]);
 		}
-	while (open) {
-		open = false;
-		for (int w = 0; w < WRITERS; w++) {
-			ASSERT_OK(loop_once(h[w].loop, 1));
-			open |= store_depth(h[w].store) > 0;
-		}
-	}
-	for (int w = 0; w < WRITERS; w++)
-		for (int k = 0; k < GROUPS; k++)
-			ASSERT_VERDICT(&s[w][k], STORE_OK);
+	all_commit(h, s);
 	ASSERT_EQ(pg_number(p, "SELECT count(*) FROM (SELECT department, count(*) n, max(dseq) m FROM delivery "
 			       "GROUP BY 1) x WHERE n = m"), 3);
 	ASSERT_EQ(pg_number(p, "SELECT max(dseq) FROM delivery WHERE department = 31"), 2 * WRITERS * GROUPS);
@@ -290,6 +320,52 @@ TEST(deliveries_are_dense_in_a_department_and_linked_in_a_topic)
 			       "(PARTITION BY department, service ORDER BY dseq) AS want FROM delivery) x "
 			       "WHERE prev <> want"), 0);
 	stop(h, WRITERS, p);
+}
+
+TEST(deliveries_alone_and_deliveries_together_share_one_numbering)
+{
+	struct harness h[WRITERS];
+	struct pg *p = start(h, WRITERS);
+	struct seen s[WRITERS][GROUPS];
+
+	pg_sql(p, "INSERT INTO department_line (lane, department, generation, after, base) VALUES (3, 31, 2, 5, 9)");
+	for (int k = 0; k < GROUPS; k++)
+		for (int w = 0; w < WRITERS; w++) {
+			const struct one e[] = { { 3, k + w / 2, 31 }, { 3, k, 31 }, { 3, k + 1, 31 } };
+			struct store_group *g = new_group(&h[w]);
+
+			add_deliver(g, e, w % 2 ? 1 : 3);
+			harness_submit(&h[w], g, &s[w][k]);
+		}
+	all_commit(h, s);
+	ASSERT_EQ(pg_number(p, "SELECT count(*) FROM delivery"), 2 * WRITERS * GROUPS);
+	ASSERT_EQ(pg_number(p, "SELECT min(dseq) FROM delivery"), 10);
+	ASSERT_EQ(pg_number(p, "SELECT max(dseq) FROM delivery"), 9 + 2 * WRITERS * GROUPS);
+	ASSERT_EQ(pg_number(p, "SELECT count(*) FROM (SELECT lane, kind, work_lane, key_version, prev,"
+			       " lag(dseq) OVER (PARTITION BY department, service ORDER BY dseq) AS want"
+			       " FROM delivery) x WHERE prev <> want OR lane <> 3 OR work_lane <> 3"
+			       " OR kind <> 1 OR key_version <> 1"), 0);
+	stop(h, WRITERS, p);
+}
+
+TEST(a_delivery_without_a_line_is_refused_alone_and_together)
+{
+	static const struct one e[] = { { 3, 1, 32 }, { 3, 2, 31 } }; /* the first has none */
+	struct harness h;
+	struct pg *p = start(&h, 1);
+
+	pg_sql(p, "INSERT INTO department_line (lane, department) VALUES (3, 31), (4, 32)");
+	for (size_t n = 1; n <= ARRAY_SIZE(e); n++) {
+		struct store_group *g = new_group(&h);
+		struct seen s;
+
+		add_deliver(g, e, n);
+		s = harness_run(&h, g);
+		ASSERT_VERDICT(&s, STORE_DATA);
+		ASSERT_STR_EQ(s.sqlstate, "22023");
+	}
+	ASSERT_EQ(pg_number(p, "SELECT count(*) FROM delivery"), 0);
+	stop(&h, 1, p);
 }
 
 TEST(a_daemon_cannot_write_the_log_by_itself)
