@@ -313,7 +313,7 @@ void batch_send(struct batch *b)
 	struct eventlog *log = l->consumer->log;
 	int r;
 
-	if (l->gone || l->reopen || !holder_fresh(log, l)) {
+	if (l->gone || l->reopen || lane_session_over(l) || !holder_fresh(log, l)) {
 		drop_stale(b);
 		return;
 	}

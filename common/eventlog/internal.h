@@ -126,6 +126,7 @@ struct lane {
 	uint64_t gap_until_ms, skip_at_ms, linger_until_ms; /* 0: none */
 	uint64_t opened_ms, confirmed_ms; /* when the lease was asked for, was last known to be ours */
 	int64_t read_head; /* head when the page was asked for */
+	unsigned session; /* of the connection when the lane was opened; what was read later is of it */
 	struct search search;
 	struct keys parked;
 	struct feed feed;
@@ -276,6 +277,7 @@ void lane_retry(struct lane *l, int r); /* r: a submit failed; the batch is take
 void lane_moved(struct lane *l); /* the batch is committed */
 void lane_idle(struct lane *l);
 void lane_loaded(struct lane *l);
+bool lane_session_over(const struct lane *l); /* its connection was made anew since it was opened */
 static inline bool lane_works(const struct lane *l)
 {
 	return l->state != LANE_FREE && l->state != LANE_RELEASING;

@@ -209,12 +209,30 @@ static void on_opened(void *ctx, const struct answer *a)
 		opened(l, a->rows[0]);
 }
 
+/*
+ * The server may have come back without what it had not flushed: events that were read there may
+ * be gone, and their numbers others'.
+ */
+static void forget_session(struct lane *l)
+{
+	feed_fini(&l->feed);
+	l->reopen = true;
+}
+
+bool lane_session_over(const struct lane *l)
+{
+	return l->session != store_sessions(lane_store(l));
+}
+
 static void open_lane(struct lane *l)
 {
 	struct store_group *g = NULL;
 	int r = store_group_new(&g, lane_store(l));
 
 	lane_turn_over(l);
+	if (lane_session_over(l))
+		forget_session(l);
+	l->session = store_sessions(lane_store(l));
 	l->state = LANE_OPENING;
 	l->opened_ms = clock_mono_ms();
 	if (!r) {
@@ -462,7 +480,7 @@ static void look(struct lane *l)
 		close_lane(l);
 	else if (!store_ready(lane_store(l)))
 		lane_pause(l, jitter_ms(NOT_READY_MS, log_random(l->consumer->log)), false);
-	else if (l->reopen || !holder_fresh(l->consumer->log, l))
+	else if (l->reopen || lane_session_over(l) || !holder_fresh(l->consumer->log, l))
 		open_lane(l);
 	else
 		act(l);

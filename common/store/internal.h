@@ -159,6 +159,7 @@ struct store {
 	void (*on_state)(void *ctx, bool ready);
 	void *state_ctx;
 	bool told_ready;
+	unsigned sessions; /* that were ready, so far */
 	char last_error[256];
 	struct store_series *series; /* NULL: no metrics */
 	const char *label;

@@ -26,6 +26,11 @@ bool store_ready(const struct store *s)
 	return s->state == STATE_READY;
 }
 
+unsigned store_sessions(const struct store *s)
+{
+	return s->sessions;
+}
+
 size_t store_depth(const struct store *s)
 {
 	return s->depth;
@@ -391,6 +396,7 @@ void store_io(struct store *s)
 
 void store_became_ready(struct store *s)
 {
+	s->sessions++;
 	s->notices = 0;
 	s->answered_ms = 0;
 	tell_state(s);

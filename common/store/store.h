@@ -102,6 +102,11 @@ DEFINE_CLEANUP(struct store *, store_free)
 void store_stop(struct store *s);
 
 bool store_ready(const struct store *s);
+/*
+ * How many sessions it has had: what was read in an earlier one may be of a server that has lost
+ * what it had not flushed. While it is the same and the store is ready, that server lived.
+ */
+unsigned store_sessions(const struct store *s);
 size_t store_depth(const struct store *s); /* groups queued and in flight */
 /* called at each change; may be NULL */
 void store_on_state(struct store *s, void (*fn)(void *ctx, bool ready), void *ctx);

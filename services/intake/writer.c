@@ -3,7 +3,8 @@
  *
  * What is in flight decides how large the next group gets; nothing waits for a timer. Where half a
  * full group has gathered the next one follows at once, so that the server needn't wait for us: it
- * works on them one after another, since a lane has one connection. Every verdict
+ * works on them one after another, since a lane has one connection. Where a flush takes long a
+ * group is only executed by its answer, and told after a barrier (writer_barrier.c). Every verdict
  * but a commit ends in one of three: the same group again (alone, with the same ids), its halves,
  * or an answer that says "not taken". A submission is answered at the latest at its give_up_ms,
  * even while its group is still unsettled: its key makes a repetition safe.
@@ -71,6 +72,7 @@ static void group_free(struct group *g)
 		entry_free(g->entries[i]);
 	list_del(&g->link);
 	free(g->entries);
+	free(g->outcomes);
 	free(g);
 }
 
@@ -79,15 +81,18 @@ static struct group *group_new(struct lane *l, struct entry *const *entries, siz
 {
 	struct group *g = calloc(1, sizeof(*g));
 	struct entry **copy = calloc(n, sizeof(*copy));
+	struct outcome *outcomes = calloc(n, sizeof(*outcomes));
 
-	if (!g || !copy) {
+	if (!g || !copy || !outcomes) {
 		free(g);
 		free(copy);
+		free(outcomes);
 		return NULL;
 	}
 	memcpy(copy, entries, n * sizeof(*copy));
 	g->lane = l;
 	g->entries = copy;
+	g->outcomes = outcomes;
 	g->n = n;
 	g->give_up_ms = UINT64_MAX;
 	for (size_t i = 0; i < n; i++)
@@ -111,8 +116,6 @@ static bool any_waits(const struct group *g)
 }
 
 /* ---- ids ------------------------------------------------------------------------------------- */
-
-static void writer_unref(struct writer *w);
 
 static void ids_answered(void *ctx, const struct answer *a)
 {
@@ -255,7 +258,7 @@ static void judged(struct group *g, const struct answer *a)
 	switch (a->verdict) {
 	case STORE_OK:
 		note_wait(g);
-		writer_committed(g, a);
+		writer_committed(g);
 		group_free(g);
 		return;
 	case STORE_DATA:
@@ -282,6 +285,16 @@ static void judged(struct group *g, const struct answer *a)
 	}
 }
 
+static void settle(struct group *g, const struct answer *a)
+{
+	struct intake *in = g->lane->writer->in;
+
+	series_observe(intake_series(in, METRIC_COMMIT, NULL, NULL, NULL),
+		       (double)(clock_mono_us() - g->sent_us) / 1e6);
+	series_add(intake_series(in, METRIC_VERDICT, store_verdict_name(a->verdict), NULL, NULL), 1);
+	judged(g, a);
+}
+
 static void group_answered(void *ctx, const struct answer *a)
 {
 	struct group *g = ctx;
@@ -291,14 +304,29 @@ static void group_answered(void *ctx, const struct answer *a)
 		group_free(g);
 		return;
 	}
-	struct intake *in = l->writer->in;
+	struct writer *w = l->writer;
 
 	list_del(&g->link);
 	l->flights--;
-	series_observe(intake_series(in, METRIC_COMMIT, NULL, NULL, NULL),
-		       (double)(clock_mono_us() - g->sent_us) / 1e6);
-	series_add(intake_series(in, METRIC_VERDICT, store_verdict_name(a->verdict), NULL, NULL), 1);
-	judged(g, a);
+	if (a->verdict == STORE_OK)
+		writer_read(g, a);
+	if (w->sampled == g) {
+		w->sampled = NULL;
+		w->sampled_at_us = g->outcomes[0].fresh ? g->outcomes[0].at_us : 0;
+	}
+	if (a->verdict == STORE_OK && g->early)
+		barrier_join(g);
+	else
+		settle(g, a);
+	if (!loop_timer_armed(l->timer))
+		lane_go(l);
+}
+
+void writer_flushed(struct group *g, bool sure)
+{
+	struct lane *l = g->lane;
+
+	settle(g, &(struct answer){ .verdict = sure ? STORE_OK : STORE_UNSURE });
 	if (!loop_timer_armed(l->timer))
 		lane_go(l);
 }
@@ -312,6 +340,8 @@ static void fly(struct lane *l, struct group *g)
 		l->flights++;
 		series_observe(intake_series(l->writer->in, METRIC_BATCH, NULL, NULL, NULL),
 			       (double)g->n);
+		if (!g->early)
+			writer_sample(l->writer, store_pool_lane(l->writer->in->s->writers, l->number), g);
 		return;
 	}
 	if (r < 0)
@@ -447,10 +477,15 @@ static void sweep(void *ctx)
 {
 	struct writer *w = ctx;
 	uint64_t now = clock_mono_ms();
+	struct group *g;
 
 	for (unsigned i = 0; i < LANE_MAX; i++)
 		if (w->lanes[i])
 			expire_lane(w->lanes[i], now);
+	list_for_each(g, &w->executed, link)
+		expire_group(w, g, now);
+	list_for_each(g, &w->covered, link)
+		expire_group(w, g, now);
 	ids_ask(w);
 	if (w->depth)
 		loop_timer_set(w->sweep, SWEEP_MS);
@@ -484,7 +519,7 @@ size_t writer_depth(const struct writer *w)
 	return w->depth;
 }
 
-static void writer_unref(struct writer *w)
+void writer_unref(struct writer *w)
 {
 	if (--w->refs)
 		return;
@@ -502,6 +537,8 @@ int writer_new(struct writer **ret, struct intake *in)
 		return err_here(-ENOMEM);
 	w->in = in;
 	w->refs = 1;
+	list_init(&w->executed);
+	list_init(&w->covered);
 	w->batch_max = (size_t)config_int(in->s->config, "intake.batch_max");
 	w->queue_max = (size_t)config_int(in->s->config, "intake.queue_max");
 	w->answer_ms = (uint64_t)config_int(in->s->config, "intake.answer_ms");
@@ -541,12 +578,24 @@ static void lane_close(struct lane *l)
 	lane_free(l);
 }
 
+static void close_unflushed(struct list *groups)
+{
+	struct group *g;
+
+	list_for_each(g, groups, link) {
+		answer_all(g, &(struct entry_result){ .end = ENTRY_BUSY, .cause = BUSY_UNSURE });
+		group_free(g);
+	}
+}
+
 void writer_free(struct writer *w)
 {
 	if (!w)
 		return;
 	w->closing = true;
 	loop_timer_free(w->sweep);
+	close_unflushed(&w->executed);
+	close_unflushed(&w->covered);
 	for (unsigned i = 0; i < LANE_MAX; i++)
 		if (w->lanes[i])
 			lane_close(w->lanes[i]);

@@ -165,6 +165,18 @@ static int build_survey(struct group *g, struct store_group *s)
 	return 0;
 }
 
+/* one that was sent before waits for its own flush */
+static void add_early(struct group *g, struct store_group *s)
+{
+	struct writer *w = g->lane->writer;
+
+	g->early = !g->tries && barrier_there(w);
+	if (!g->early)
+		return;
+	g->session = store_sessions(w->in->s->control);
+	store_add(s, &intake_queries[QUERY_EARLY]);
+}
+
 int writer_send(struct group *g, store_fn fn)
 {
 	_cleanup_(store_group_freep) struct store_group *s = NULL;
@@ -173,6 +185,7 @@ int writer_send(struct group *g, store_fn fn)
 
 	if (r)
 		return r;
+	add_early(g, s);
 	if (g->entries[0]->kind == ENTRY_SURVEY)
 		r = build_survey(g, s);
 	else
@@ -188,68 +201,93 @@ int writer_send(struct group *g, store_fn fn)
 
 /* ---- the answer ------------------------------------------------------------------------------ */
 
-static struct event event_of(const struct lane *l, const struct entry *e, int64_t seq, int64_t at_us)
+/* a row of intake_accept() */
+static struct outcome accept_row(const struct rows *rows, size_t i)
+{
+	return (struct outcome){
+		.lane = (unsigned)rows_int(rows, i, 1), .request = rows_int(rows, i, 2),
+		.turn = (unsigned)rows_int(rows, i, 3), .hits = (int32_t)rows_int(rows, i, 4),
+		.kept = rows_int(rows, i, 5), .fresh = !rows_null(rows, i, 6),
+		.seq = rows_int(rows, i, 6), .at_us = rows_time(rows, i, 8),
+	};
+}
+
+/* a row of intake_survey_answer() */
+static struct outcome survey_row(const struct rows *rows, size_t i)
+{
+	return (struct outcome){
+		.kept = rows_int(rows, i, 1) || rows_int(rows, i, 2), .fresh = !rows_null(rows, i, 3),
+		.seq = rows_int(rows, i, 3), .at_us = rows_time(rows, i, 5),
+	};
+}
+
+void writer_read(struct group *g, const struct answer *a)
+{
+	const struct rows *rows = a->rows[a->n - 1];
+	bool survey = g->entries[0]->kind == ENTRY_SURVEY;
+
+	if (g->early)
+		g->server = rows_time(a->rows[0], 0, 1);
+	for (size_t i = 0; i < rows_count(rows) && i < g->n; i++) {
+		g->outcomes[i] = survey ? survey_row(rows, i) : accept_row(rows, i);
+		if (g->outcomes[i].fresh)
+			g->generation = (int)rows_int(rows, i, survey ? 4 : 7);
+	}
+}
+
+static struct event event_of(const struct lane *l, const struct entry *e, const struct outcome *o)
 {
 	return (struct event){
 		.lane = l->number, .type = (int16_t)event_type(e), .type_version = 1,
-		.jurisdiction = e->town, .key_version = e->kind == ENTRY_SURVEY ? 0 : 1, .seq = seq,
-		.order_key = e->request, .at_us = at_us, .trace = e->trace, .actor = actor(e),
+		.jurisdiction = e->town, .key_version = e->kind == ENTRY_SURVEY ? 0 : 1, .seq = o->seq,
+		.order_key = e->request, .at_us = o->at_us, .trace = e->trace, .actor = actor(e),
 		.body = { e->body, e->body_len },
 	};
 }
 
-/* a row of intake_accept() */
-static void accepted(struct group *g, struct entry *e, const struct rows *rows, size_t i)
+static void accepted(struct group *g, struct entry *e, const struct outcome *o)
 {
 	struct writer *w = g->lane->writer;
 	struct entry_result r = {
-		.end = rows_int(rows, i, 5) ? ENTRY_ACCEPTED : ENTRY_CONFLICT,
-		.lane = (unsigned)rows_int(rows, i, 1), .request = rows_int(rows, i, 2),
-		.turn = (unsigned)rows_int(rows, i, 3),
+		.end = o->kept ? ENTRY_ACCEPTED : ENTRY_CONFLICT,
+		.lane = o->lane, .request = o->request, .turn = o->turn,
 	};
 
 	/* a hit of our own ids is a commit whose answer was lost, not a known key */
-	r.repeated = rows_int(rows, i, 4) > 0 && r.request != e->request;
-	if (rows_int(rows, i, 4) > 0)
+	r.repeated = o->hits > 0 && r.request != e->request;
+	if (o->hits > 0)
 		series_add(intake_series(w->in, METRIC_HITS, NULL, NULL, NULL), 1);
 	writer_answer(w, e, &r);
 }
 
-/* a row of intake_survey_answer() */
-static void survey_answered(struct group *g, struct entry *e, const struct rows *rows, size_t i)
+static void survey_answered(struct group *g, struct entry *e, const struct outcome *o)
 {
 	const struct entry_result r = {
-		.end = rows_int(rows, i, 1) || rows_int(rows, i, 2) ? ENTRY_ACCEPTED
-								      : ENTRY_ANSWERED_BEFORE,
+		.end = o->kept ? ENTRY_ACCEPTED : ENTRY_ANSWERED_BEFORE,
 		.lane = g->lane->number, .request = e->request,
 	};
 
 	writer_answer(g->lane->writer, e, &r);
 }
 
-void writer_committed(struct group *g, const struct answer *a)
+void writer_committed(struct group *g)
 {
-	const struct rows *rows = a->rows[0];
-	bool survey = g->entries[0]->kind == ENTRY_SURVEY;
-	const unsigned seq = survey ? 3 : 6;
 	struct event *events = calloc(g->n, sizeof(*events));
 	size_t n = 0;
-	int generation = 0;
 
-	for (size_t i = 0; i < rows_count(rows) && i < g->n; i++) {
-		if (events && !rows_null(rows, i, seq)) {
-			generation = (int)rows_int(rows, i, seq + 1);
-			events[n++] = event_of(g->lane, g->entries[i], rows_int(rows, i, seq),
-					       rows_time(rows, i, seq + 2));
-		}
-		if (survey)
-			survey_answered(g, g->entries[i], rows, i);
+	for (size_t i = 0; i < g->n; i++) {
+		const struct outcome *o = &g->outcomes[i];
+
+		if (events && o->fresh)
+			events[n++] = event_of(g->lane, g->entries[i], o);
+		if (g->entries[i]->kind == ENTRY_SURVEY)
+			survey_answered(g, g->entries[i], o);
 		else
-			accepted(g, g->entries[i], rows, i);
+			accepted(g, g->entries[i], o);
 	}
 	/* without memory for it nothing is published: consumers read the table a second later */
 	if (n)
-		eventlog_publish(g->lane->writer->in->s->log, g->lane->number, generation,
+		eventlog_publish(g->lane->writer->in->s->log, g->lane->number, g->generation,
 				 events[0].seq, events, n);
 	free(events);
 }

@@ -89,6 +89,7 @@ class Cluster:
         self.keep = folder is not None
         self.dir = folder or tempfile.mkdtemp(prefix="centraleta-pg-", dir="/tmp")
         self.process = None
+        self.env = {}  # of the server, beside what it inherits
 
     def __enter__(self):
         return self.start()
@@ -110,7 +111,7 @@ class Cluster:
                 [self.bindir + "/postgres", "-D", self.dir + "/data", "-c",
                  "unix_socket_directories=" + self.dir]  # a copied folder has another's in its file
                 + ([] if self.fsync else ["-F"]),
-                cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                cwd="/", env={**os.environ, **self.env}, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 preexec_fn=_die_with_parent, **_as_postgres())
         self._wait_until_up()
         return self

@@ -142,6 +142,9 @@ class Peer:
 
 class Case(unittest.TestCase):
 	settings = {}
+	fsync = False
+	server_env = {}
+	postgres = ""
 
 	@classmethod
 	def setUpClass(cls):
@@ -151,9 +154,10 @@ class Case(unittest.TestCase):
 		folder.chmod(0o755)
 		(folder / "gen").mkdir()
 		cls.events, cls.pb = modules(folder / "gen")
-		cls.stack = Stack(folder, BUILD, fsync=False, settings={"log.level": os.environ.get("LEVEL", "debug"),
+		cls.stack = Stack(folder, BUILD, fsync=cls.fsync, postgres=cls.postgres, settings={"log.level": os.environ.get("LEVEL", "debug"),
 			"intake.guess_address": 100000, "intake.guess_total": 100000, **cls.settings})
 		cls.addClassCleanup(cls.leave)
+		cls.stack.cluster.env.update(cls.server_env)
 		cls.stack.start_store()
 		cls.connect()
 		cls.sql(TOWNS)
