@@ -120,7 +120,7 @@ def multiply(cluster, n, say):
 	"""n: how many times as much afterwards."""
 	ids = int(cluster.psql("SELECT (greatest(max(request), (SELECT max(work_item) FROM work_item)) / 100 / 256 + 1) * 256 * 100"
 		" FROM request"))
-	values = {"n": n, "ids": ids, "step": STEP_DAYS}
+	values = {"n": n, "ids": f"{ids}::bigint", "step": STEP_DAYS}  # ten millions are beyond an integer
 	cluster.psql(PREPARE + "CREATE TABLE bench.reader AS SELECT lane, department, consumer, max(step) AS step FROM delivery_ack"
 		" GROUP BY lane, department, consumer;"
 		+ "".join(f"CREATE TABLE bench.{t} AS SELECT * FROM {t};" for t in [*TABLES, *ROLLUPS]))
