@@ -135,6 +135,6 @@ def multiply(cluster, n, say):
 			+ ", ".join(day if c == "day" else f"b.{c}" for c in keys) + "".join(f", sum(b.{c})" for c in sums)
 			+ f" FROM bench.{table} b, generate_series(1, {n - 1}) k GROUP BY "
 			+ ", ".join(day if c == "day" else f"b.{c}" for c in keys))
-	cluster.psql(FINISH.format(n=n, ids=ids))
+	cluster.psql(FINISH.format(n=n, ids=values["ids"]))
 	cluster.psql("VACUUM (ANALYZE)")
 	cluster.psql("CHECKPOINT")
