@@ -8,6 +8,7 @@
 #include "common/base/base.h"
 #include "common/base/list.h"
 #include "common/base/trace.h"
+#include "common/domain/code.h"
 #include "services/intake/core_submission.h"
 
 enum entry_kind { ENTRY_REQUEST, ENTRY_HISTORY, ENTRY_SURVEY };
@@ -28,9 +29,8 @@ struct entry;
 struct entry_result {
 	enum entry_end end;
 	enum busy_cause cause;
-	unsigned lane;
 	int64_t request;
-	unsigned turn; /* of the citizen's code */
+	char code[CODE_LEN + 1]; /* the citizen's; where it was accepted */
 	bool repeated; /* the key was known */
 };
 /* called exactly once; the entry is freed after it */
@@ -48,6 +48,7 @@ struct entry {
 	int64_t requested_at_us, deadline_us, updated_at_us, closed_at_us;
 	struct trace trace;
 	uint8_t body_hash[16], code_hash[16];
+	char code[CODE_LEN + 1]; /* of turn 0; with request */
 	int64_t request, work_item; /* 0: no id yet */
 	int64_t closing_seq; /* of a survey's answer; text[FIELD_DESCRIPTION] is the comment */
 	int score;

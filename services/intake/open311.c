@@ -334,14 +334,13 @@ static void answer_posted(struct exchange *x, const struct entry_result *res)
 {
 	const struct offer *o = catalog_offer(x->catalog, x->offer);
 	struct buf *out = web_buf(x->in->web);
-	char id[24], code[CODE_LEN + 1];
+	char id[24];
 
 	snprintf(id, sizeof(id), "%lld", (long long)res->request);
-	code_make(x->in->s->secret, res->lane, res->request, res->turn, code);
-	http_reply_header(x->r, "Centraleta-Code", code);
+	http_reply_header(x->r, "Centraleta-Code", res->code);
 	http_reply_header(x->r, "Cache-Control", "no-store");
 	render_posted(out, x->format, id, o ? o->notice : "", x->account_id,
-		      x->extensions ? code : NULL);
+		      x->extensions ? res->code : NULL);
 	if (buf_err(out)) /* stored; its key brings the answer */
 		web_busy(x->in, x->r, x->format, x->lang, BUSY_UNSURE);
 	else

@@ -156,13 +156,12 @@ static void send_accepted(struct submit *s, struct bytes id, uint64_t number,
 {
 	Centraleta__V1__IntakeFrame f = CENTRALETA__V1__INTAKE_FRAME__INIT;
 	Centraleta__V1__Accepted m = CENTRALETA__V1__ACCEPTED__INIT;
-	char request[24], code[CODE_LEN + 1];
+	char request[24];
 
 	snprintf(request, sizeof(request), "%lld", (long long)res->request);
-	code_make(s->in->s->secret, res->lane, res->request, res->turn, code);
 	m.number = number;
 	m.service_request_id = request;
-	m.code = code;
+	m.code = (char *)(uintptr_t)res->code;
 	m.repeated_key = res->repeated;
 	f.frame_case = CENTRALETA__V1__INTAKE_FRAME__FRAME_ACCEPTED;
 	f.accepted = &m;

@@ -151,8 +151,6 @@ static void ids_ask(struct writer *w)
 /* ids and the code's hash; false: none left now */
 static bool give_ids(struct writer *w, struct lane *l, struct entry *e)
 {
-	char code[CODE_LEN + 1];
-
 	if (e->kind == ENTRY_SURVEY)
 		return true;
 	if (e->kind == ENTRY_HISTORY && !e->work_item) {
@@ -168,8 +166,8 @@ static bool give_ids(struct writer *w, struct lane *l, struct entry *e)
 	if (!n)
 		return false;
 	e->request = id_make(n, l->number);
-	code_make(w->in->s->secret, l->number, e->request, 0, code);
-	code_hash(w->in->s->secret, code, e->code_hash);
+	code_make(w->in->s->secret, l->number, e->request, 0, e->code);
+	code_hash(w->in->s->secret, e->code, e->code_hash);
 	return true;
 }
 

@@ -250,9 +250,13 @@ static void accepted(struct group *g, struct entry *e, const struct outcome *o)
 	struct writer *w = g->lane->writer;
 	struct entry_result r = {
 		.end = o->kept ? ENTRY_ACCEPTED : ENTRY_CONFLICT,
-		.lane = o->lane, .request = o->request, .turn = o->turn,
+		.request = o->request,
 	};
 
+	if (o->request == e->request && !o->turn) /* nearly always */
+		memcpy(r.code, e->code, sizeof(r.code));
+	else if (o->kept)
+		code_make(w->in->s->secret, o->lane, o->request, o->turn, r.code);
 	/* a hit of our own ids is a commit whose answer was lost, not a known key */
 	r.repeated = o->hits > 0 && r.request != e->request;
 	if (o->hits > 0)
@@ -264,7 +268,7 @@ static void survey_answered(struct group *g, struct entry *e, const struct outco
 {
 	const struct entry_result r = {
 		.end = o->kept ? ENTRY_ACCEPTED : ENTRY_ANSWERED_BEFORE,
-		.lane = g->lane->number, .request = e->request,
+		.request = e->request,
 	};
 
 	writer_answer(g->lane->writer, e, &r);
