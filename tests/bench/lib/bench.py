@@ -108,9 +108,10 @@ class Bench:
 		try:
 			self._take_machine()
 			began = time.monotonic()
+			machine.settle_disk()
 			before = machine.flush_us(self.temp)
 			data = {name: measure() for name, measure in sides.items()}
-			time.sleep(1)  # what the sides left to write
+			machine.settle_disk()
 			after = machine.flush_us(self.temp)
 			took = time.monotonic() - began
 		finally:

@@ -20,6 +20,12 @@ def alone(shared=False):
 		yield time.monotonic() - asked
 
 
+def settle_disk():
+	"""What was left to write is written: a probe is to see the disk, not what was measured before it."""
+	os.sync()
+	time.sleep(1)
+
+
 def flush_us(folder, seconds=2.0, most=20000):
 	"""Median of an append of 8 KiB with its fdatasync."""
 	path, block, times = pathlib.Path(folder) / "flush-probe", b"\0" * 8192, []
