@@ -23,7 +23,7 @@ def alone(shared=False):
 def settle_disk():
 	"""What was left to write is written: a probe is to see the disk, not what was measured before it."""
 	os.sync()
-	time.sleep(1)
+	time.sleep(4)
 
 
 def flush_us(folder, seconds=2.0, most=20000):
