@@ -115,6 +115,7 @@ struct lane {
 	bool kicked;
 	bool kick_first; /* a bad statement may be the kick's: it goes alone */
 	bool catching_up; /* waiting for the wire is no use */
+	bool late; /* it was opened: what is there has waited already, and doesn't linger */
 	bool stopped; /* until the next good group */
 	int64_t epoch;
 	int64_t step, seq; /* the newest step */

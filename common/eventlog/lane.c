@@ -182,7 +182,7 @@ static void opened(struct lane *l, const struct rows *r)
 	l->confirmed_ms = l->opened_ms;
 	l->reopen = false;
 	l->replay = l->parked.n > 0;
-	l->catching_up = true;
+	l->catching_up = l->late = true;
 	l->gap_until_ms = l->skip_at_ms = 0;
 	feed_drop(&l->feed, l->seq);
 	if (foreign)
@@ -401,7 +401,7 @@ static void wait_more(struct lane *l, uint64_t now, bool gap)
 static bool lingers(struct lane *l, uint64_t now)
 {
 	const struct consumer *c = l->consumer;
-	bool alone = !l->kicked && !l->search.limit && !l->catching_up && !lane_single(l) &&
+	bool alone = !l->kicked && !l->search.limit && !l->catching_up && !l->late && !lane_single(l) &&
 		     l->feed.events < c->batch_max;
 
 	if (alone && c->ops->linger_ms && !l->linger_until_ms)
@@ -455,8 +455,10 @@ static void act(struct lane *l)
 		break;
 	case DO_TAKE:
 		l->gap_until_ms = 0;
-		if (!lingers(l, now))
-			take(l);
+		if (lingers(l, now))
+			break;
+		l->late = false;
+		take(l);
 		break;
 	case DO_STORE_SKIP:
 		store_skip(l);
@@ -465,7 +467,7 @@ static void act(struct lane *l)
 		lane_read_page(l);
 		break;
 	case DO_REST:
-		l->catching_up = false;
+		l->catching_up = l->late = false;
 		wait_more(l, now, false);
 		break;
 	case DO_AWAIT:
