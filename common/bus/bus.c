@@ -3,8 +3,8 @@
  *
  * ZMQ_FD says only "something may have changed", once: so each wake-up receives until nothing is
  * left, what was sent asks for another turn, and so does a socket whose budget is used up. Asking
- * ZeroMQ is a system call, so it is asked once a turn, not once a message. A multi-part message is either wholly taken or wholly thrown away,
- * because ZeroMQ hands over all parts or none.
+ * ZeroMQ is a system call, so it is asked once a turn, not once a message. A multi-part message is
+ * either wholly taken or wholly thrown away, because ZeroMQ hands over all parts or none.
  */
 #include <errno.h>
 #include <math.h>

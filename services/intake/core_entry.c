@@ -27,14 +27,9 @@ const char *busy_name(enum busy_cause c)
 static size_t put(struct buf *b, const void *data, size_t len)
 {
 	size_t at = b->len;
-	char *p = buf_reserve(b, len + 1);
 
-	if (!p)
-		return at;
-	memcpy(p, data, len);
-	p[len] = '\0';
-	b->len += len + 1;
-	b->data[b->len] = '\0';
+	buf_add(b, data, len);
+	buf_ch(b, '\0');
 	return at;
 }
 

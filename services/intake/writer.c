@@ -310,7 +310,8 @@ static void group_answered(void *ctx, const struct answer *a)
 		writer_read(g, a);
 	if (w->sampled == g) {
 		w->sampled = NULL;
-		w->sampled_at_us = g->outcomes[0].fresh ? g->outcomes[0].at_us : 0;
+		/* outcomes of an earlier sending say nothing of this one */
+		w->sampled_at_us = a->verdict == STORE_OK && g->outcomes[0].fresh ? g->outcomes[0].at_us : 0;
 	}
 	if (a->verdict == STORE_OK && g->early)
 		barrier_join(g);

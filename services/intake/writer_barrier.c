@@ -3,9 +3,10 @@
  *
  * Where a flush takes long, a lane that is locked through it holds up its next group and whoever
  * else appends to it. So the groups commit at once and are told after log_barrier(), whose commit
- * waits for the flush of all that came before. While it does the lanes go on; what they commit meanwhile is
- * the next barrier's. A barrier proves nothing about a server that lost what it had not flushed: its
- * session must have been there when the group was sent, and on the same server (decision 11).
+ * waits for the flush of all that came before. While it does the lanes go on; what they commit
+ * meanwhile is the next barrier's. A barrier proves nothing about a server that lost what it had not
+ * flushed: its session must have been there when the group was sent, and on the same server
+ * (decision 11).
  */
 #include "services/intake/writer.h"
 

@@ -13,15 +13,14 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "lib"))
-import test_intake
 from barrier import broken_barrier
-from test_intake import BUILD, Peer, wait_for
+from case import BUILD, Case, Peer, wait_for
 
 FLUSH_MS = 20
 SENDERS = 12
 
 
-class SlowFlush(test_intake.Case):
+class SlowFlush(Case):
 	fsync = True
 	settings = {"eventlog.linger_ms": 10000}  # no other commit of the daemon's flushes what a barrier should
 	postgres = "recovery_init_sync_method = syncfs"  # not file by file
