@@ -57,6 +57,18 @@ void outbox_free(struct outbox *o)
 	free(o);
 }
 
+int64_t outbox_oldest(const struct outbox *o)
+{
+	int64_t oldest = INT64_MAX;
+	GHashTableIter i;
+	gpointer out;
+
+	g_hash_table_iter_init(&i, o->by_key);
+	while (g_hash_table_iter_next(&i, NULL, &out))
+		oldest = MIN(oldest, ((const struct out *)out)->key.cause_seq);
+	return oldest;
+}
+
 /* ---- heap --------------------------------------------------------------------------------------- */
 
 static struct out *at(const struct outbox *o, size_t i)

@@ -50,6 +50,7 @@ size_t outbox_count(const struct outbox *o);
 /* due_ms of the first that waits; UINT64_MAX: none does */
 uint64_t outbox_next_ms(const struct outbox *o);
 bool outbox_has_ended(const struct outbox *o);
+int64_t outbox_oldest(const struct outbox *o); /* the least cause_seq; INT64_MAX: it is empty. Looks at all */
 size_t outbox_under_way(const struct outbox *o); /* those that don't wait */
 
 struct out *outbox_find(const struct outbox *o, struct out_key key);

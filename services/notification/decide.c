@@ -80,6 +80,12 @@ static void add_decision(struct batch *b, struct due_columns *c)
 	store_p_column(g, c->jurisdiction);
 	store_p_column(g, c->kind);
 	store_p_column(g, c->trace);
+	if (!batch_alone(b))
+		return;
+	/* an event that was parked: the sender may have gone by */
+	store_add(g, &notification_queries[NOTE_MARK_BACK]);
+	store_p_int2(g, (int16_t)batch_lane(b));
+	store_p_int8(g, batch_event(b, 0)->seq);
 }
 
 static void take(void *ctx, struct batch *b)

@@ -1,7 +1,9 @@
 /*
  * scan - what is due comes from the store into memory
  *
- * A new holder reads its lane's messages page by page and keeps those without a final attempt.
+ * A new holder reads its lane's messages behind the mark page by page and keeps those without a final
+ * attempt. The mark is moved on as its messages are settled, so what a take-over costs follows from
+ * what is due, not from what was ever sent.
  * Afterwards it is told of new ones by the consumer beside it. Since that consumer may live in
  * another process or may have lost an answer, one statement for all lanes looks every poll_ms
  * whether there are any behind the newest that were seen; a lane that has some reads a page.
@@ -25,7 +27,9 @@
 
 struct scan { /* one page; outlives the lane's loss */
 	struct send_lane *lane; /* NULL: nobody waits for it any more */
+	bool marked; /* the first of a scan: the mark is read with it */
 };
+
 
 enum scan_column { /* of NOTE_SCAN */
 	C_SEQ, C_KIND, C_REQUEST, C_JURISDICTION, C_TRACE, C_CREATED, C_ATTEMPT, C_STATE, C_EPOCH, C_AT,
@@ -73,6 +77,29 @@ void send_lane_read_again(struct send_lane *l, uint64_t after_ms)
 {
 	l->rescan_at_ms = MIN(l->rescan_at_ms, clock_mono_ms() + after_ms);
 	l->scan_at_ms = MIN(l->scan_at_ms, l->rescan_at_ms);
+}
+
+void send_lane_put_off(struct send_lane *l, struct out *out, uint64_t after_ms)
+{
+	l->put_off_seq = MIN(l->put_off_seq, out->key.cause_seq);
+	send_lane_forget(l, out);
+	send_lane_read_again(l, after_ms);
+}
+
+static bool worth_a_mark(const struct send_lane *l, int64_t seq)
+{
+	return l->loaded && seq >= l->mark_seq + l->sender->settings.mark_step;
+}
+
+/* what was read up to scan_seq is settled, or in memory, or was put off; of scan_seq itself another kind may follow */
+int64_t send_lane_mark(const struct send_lane *l)
+{
+	int64_t seq = l->scan_seq - 1;
+
+	if (!worth_a_mark(l, seq))
+		return 0;
+	seq = MIN(seq, MIN(outbox_oldest(l->box), l->put_off_seq) - 1);
+	return worth_a_mark(l, seq) ? seq : 0;
 }
 
 static uint64_t due_after_failure(const struct send_lane *l, int64_t failed_us, int32_t attempt)
@@ -191,10 +218,18 @@ static void absorb(struct send_lane *l, const struct rows *rows)
 	}
 }
 
+static void read_mark(struct send_lane *l, const struct rows *rows)
+{
+	l->mark_seq = rows_count(rows) ? rows_int(rows, 0, 0) : 0;
+	l->mark_version = rows_count(rows) ? rows_int(rows, 0, 1) : 0;
+	l->scan_seq = MAX(l->scan_seq, l->mark_seq);
+}
+
 static void on_page(void *ctx, const struct answer *answer)
 {
 	struct scan *k = ctx;
 	struct send_lane *l = k->lane;
+	bool marked = k->marked;
 
 	free(k);
 	if (!l)
@@ -204,7 +239,9 @@ static void on_page(void *ctx, const struct answer *answer)
 		log_debug("scan.failed", "lane=%u verdict=%s", l->lane, store_verdict_name(answer->verdict));
 		l->scan_at_ms = clock_mono_ms() + AGAIN_MS;
 	} else {
-		absorb(l, answer->rows[0]);
+		if (marked)
+			read_mark(l, answer->rows[0]);
+		absorb(l, answer->rows[marked]);
 		if (!l->loaded) {
 			l->loaded = true;
 			consumer_loaded(l->sender->chain, l->lane);
@@ -220,6 +257,10 @@ static int submit_page(struct send_lane *l, struct scan *k)
 
 	if (r)
 		return r;
+	if (k->marked) {
+		store_add(g, &notification_queries[NOTE_MARK]);
+		store_p_int2(g, (int16_t)l->lane);
+	}
 	store_add(g, &notification_queries[NOTE_SCAN]);
 	store_p_int2(g, (int16_t)l->lane);
 	store_p_int8(g, l->scan_seq);
@@ -241,12 +282,14 @@ static void read_page(struct send_lane *l, uint64_t now)
 	if (now >= l->rescan_at_ms) {
 		l->scan_seq = 0;
 		l->scan_kind = 0;
+		l->put_off_seq = INT64_MAX;
 		l->rescan_at_ms = now + l->sender->settings.rescan_ms;
 	}
 	k = calloc(1, sizeof(*k));
 	if (!k)
 		return;
 	k->lane = l;
+	k->marked = !l->scan_seq;
 	if (submit_page(l, k)) { /* down or full: the timer tries again */
 		free(k);
 		l->scan_at_ms = now + AGAIN_MS;
@@ -263,21 +306,34 @@ static void wait_for_next(struct send_lane *l, uint64_t now, uint64_t due)
 
 	if (!l->scan)
 		at = MIN(at, l->scan_at_ms);
+	if (worth_a_mark(l, l->scan_seq - 1))
+		at = MIN(at, l->mark_at_ms);
 	if (at == UINT64_MAX)
 		loop_timer_stop(l->timer);
 	else
 		loop_timer_set(l->timer, at > now ? at - now : 0);
 }
 
+static bool mark_due(struct send_lane *l, uint64_t now)
+{
+	if (!l->loaded || now < l->mark_at_ms)
+		return false;
+	l->mark_at_ms = now + l->sender->settings.mark_ms;
+	l->mark_due = send_lane_mark(l) > 0;
+	return l->mark_due;
+}
+
 void send_lane_look(struct send_lane *l)
 {
 	uint64_t now = clock_mono_ms(), due;
+	bool mark;
 
 	if (!l->held)
 		return;
 	due = outbox_next_ms(l->box);
+	mark = mark_due(l, now);
 	l->starved = due <= now && (l->leave_by_ms || !sender_slots(l->sender));
-	if (l->loaded && (outbox_has_ended(l->box) || (due <= now && !l->starved)))
+	if (l->loaded && (outbox_has_ended(l->box) || (due <= now && !l->starved) || mark))
 		consumer_kick(l->sender->chain, l->lane);
 	if (!l->scan && now >= l->scan_at_ms)
 		read_page(l, now);
@@ -415,6 +471,9 @@ void send_lane_held(struct send_lane *l, int64_t epoch)
 	l->epoch = epoch;
 	l->scan_seq = 0;
 	l->scan_kind = 0;
+	l->put_off_seq = INT64_MAX;
+	l->mark_at_ms = now + l->sender->settings.mark_ms;
+	l->mark_due = false;
 	l->scan_at_ms = now;
 	l->rescan_at_ms = now + l->sender->settings.rescan_ms;
 	send_lane_look(l);

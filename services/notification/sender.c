@@ -31,6 +31,8 @@ static void read_settings(struct sender_settings *ret, const struct config *c)
 		.attempts_max = (unsigned)config_int(c, "notification.attempts_max"),
 		.poll_ms = (uint64_t)config_int(c, "notification.poll_ms"),
 		.rescan_ms = (uint64_t)config_int(c, "notification.rescan_ms"),
+		.mark_step = config_int(c, "notification.mark_step"),
+		.mark_ms = (uint64_t)config_int(c, "notification.mark_ms"),
 		.start_within_ms = (uint64_t)config_int(c, "notification.start_within_ms"),
 		.leave_ms = (uint64_t)config_int(c, "notification.leave_ms"),
 		.message = { (uint64_t)config_int(c, "notification.retry_base_ms"),

@@ -8,7 +8,8 @@
 struct sender_settings {
 	size_t in_flight, memory_max, page_rows, batch_max, domains_max;
 	unsigned attempts_max;
-	uint64_t poll_ms, rescan_ms, start_within_ms, leave_ms;
+	int64_t mark_step;
+	uint64_t poll_ms, rescan_ms, mark_ms, start_within_ms, leave_ms;
 	struct backoff message, relay;
 };
 
@@ -25,6 +26,11 @@ struct send_lane {
 	int64_t scan_seq;
 	int32_t scan_kind;
 	struct scan *scan; /* a page is being read */
+	/* the mark: up to mark_seq all is settled, as of mark_version; put_off_seq: the first that was
+	 * forgotten unsettled since the scan began, INT64_MAX: none */
+	int64_t mark_seq, mark_version, put_off_seq;
+	uint64_t mark_at_ms; /* when it is next looked whether it can go on */
+	bool mark_due; /* it can: the next group stores it */
 	bool starved; /* something is due, but no mail may start */
 	uint64_t scan_at_ms, rescan_at_ms;
 	uint64_t leave_by_ms; /* the lane is to be given back: nothing new begins; 0: it is not */
@@ -82,7 +88,11 @@ bool send_lane_may_leave(struct send_lane *l);
 void send_lane_fini(struct send_lane *l);
 void send_lane_look(struct send_lane *l); /* kicks and reads as needed, sets the timer */
 void send_lane_forget(struct send_lane *l, struct out *out); /* out of memory; the store knows the rest */
-void send_lane_read_again(struct send_lane *l, uint64_t after_ms); /* all of it, page by page */
+void send_lane_read_again(struct send_lane *l, uint64_t after_ms); /* all behind the mark, page by page */
+/* it will be read again; until then it isn't settled */
+void send_lane_put_off(struct send_lane *l, struct out *out, uint64_t after_ms);
+/* up to where all is settled, if that is worth storing; 0: it isn't */
+int64_t send_lane_mark(const struct send_lane *l);
 void sender_poll(void *sender); /* looks for messages that nobody told us of, every poll_ms */
 void sender_poll_fini(struct sender *s);
 size_t send_lane_memory_max(const struct send_lane *l);

@@ -38,6 +38,7 @@ struct plan {
 	struct send_lane *lane;
 	int64_t epoch;
 	size_t n, begins, ends;
+	int64_t mark; /* 0: stays */
 	bool written; /* its group has attempt rows */
 	bool durable;
 	struct step steps[];
@@ -431,12 +432,42 @@ static void append_events(struct batch *b, const struct plan *p)
 	}
 }
 
+/* behind the attempts, which committed() looks for first */
+static void add_mark(struct batch *b, struct plan *p)
+{
+	struct send_lane *l = lane_of(p);
+	struct store_group *g = batch_group(b);
+
+	p->mark = l && l->mark_due ? send_lane_mark(l) : 0;
+	if (!p->mark)
+		return;
+	l->mark_due = false;
+	store_add(g, &notification_queries[NOTE_MARK_ON]);
+	store_p_int2(g, (int16_t)l->lane);
+	store_p_int8(g, p->mark);
+	store_p_int8(g, l->mark_version);
+}
+
+/* Not moved: a message came in before it. It is read again, and with it where the mark stands. */
+static void marked(struct plan *p, const struct rows *rows)
+{
+	struct send_lane *l = lane_of(p);
+
+	if (!l)
+		return;
+	if (rows_count(rows))
+		l->mark_seq = p->mark;
+	else
+		send_lane_read_again(l, 0);
+}
+
 static void decide(struct batch *b, struct plan *p)
 {
 	if (add_attempts(b, p)) {
 		batch_retry(b, RETRY_MS);
 		return;
 	}
+	add_mark(b, p);
 	append_events(b, p);
 	batch_commit(b);
 }
@@ -519,8 +550,7 @@ static void failed(struct plan *p, struct step *t, struct out *out)
 	out->at_once = false;
 	/* what waits for long makes room for what is due */
 	if (delay > s->settings.poll_ms && outbox_count(l->box) >= send_lane_memory_max(l)) {
-		send_lane_forget(l, out);
-		send_lane_read_again(l, delay);
+		send_lane_put_off(l, out, delay);
 		return;
 	}
 	outbox_wait(l->box, out, clock_mono_ms() + delay);
@@ -575,6 +605,8 @@ static void committed(void *ctx, struct batch *b, const struct answer *answer, s
 	if (p->written)
 		mark_stored(p, answer->rows[first_result]);
 	p->durable = true;
+	if (p->mark)
+		marked(p, answer->rows[first_result + p->written]);
 	carry_out(p);
 	if (lane_of(p))
 		send_lane_look(p->lane);

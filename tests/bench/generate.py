@@ -74,6 +74,8 @@ DELETE FROM delivery_ack;
 INSERT INTO delivery_ack (lane, department, consumer, step, first, last)
 SELECT l.lane, l.department, a.consumer, a.step, 0, {n} * l.dseq FROM bench.line l
 	JOIN bench.reader a USING (lane, department);
+INSERT INTO send_mark SELECT lane, {n} * seq, 0 FROM bench.head
+	ON CONFLICT (lane) DO UPDATE SET cause_seq = excluded.cause_seq;
 SELECT setval('entity_number', {n} * {ids} / 100 + 1, false);
 DROP SCHEMA bench CASCADE;
 """

@@ -43,6 +43,7 @@ GRANT SELECT, INSERT, DELETE ON delivery_ack TO centraleta_dispatch;
 GRANT SELECT ON delivery, work_item, work_request, request, request_text TO centraleta_dispatch;
 
 GRANT SELECT, INSERT ON message, attempt, survey TO centraleta_notification;
+GRANT SELECT, INSERT, UPDATE ON send_mark TO centraleta_notification;
 GRANT SELECT ON contact, request, request_text, request_public, update_text, work_request
 	TO centraleta_notification;
 

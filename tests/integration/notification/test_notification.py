@@ -483,6 +483,81 @@ class WithPeer(Case):
 		self.assertEqual(daemon.stop(), 0)
 
 
+class Mark(WithPeer):
+	"""Up to where all is settled: a take-over looks behind it."""
+
+	settings = {"notification.mark_ms": 200, "notification.mark_step": 1, "notification.poll_ms": 100}
+
+	def mark(self, lane=0):
+		rows = self.sql("SELECT cause_seq FROM send_mark WHERE lane = %s", lane)
+		return rows[0][0] if rows else 0
+
+	def cause(self, number):
+		return self.one("SELECT min(seq) FROM event WHERE lane = 0 AND order_key = %s AND type = %s", number, RECEIVED)
+
+	def rows_read(self, daemon):
+		return daemon.metric_sum("notification_page_rows_sum")
+
+	def test_a_new_holder_looks_behind_it(self):
+		peer, daemon = self.with_peer(lambda at, _mail: None)
+		numbers = [self.request(f"a{i}@citizen.test" if i % 2 else None) for i in range(60)]
+		last = self.request("last@citizen.test")
+		for number in (numbers[59], last):
+			self.wait_state(number, SENT)
+		self.wait(lambda: self.mark() >= self.cause(numbers[59]))
+		self.assertEqual(daemon.stop(), 0)
+		daemon = self.start(peer.port)
+		self.addCleanup(daemon.kill)
+		late = self.request("late@citizen.test")
+		self.wait_state(late, SENT)
+		self.assertLess(self.rows_read(daemon), 10)
+		self.check(peer, [n for i, n in enumerate(numbers) if i % 2] + [last, late])
+		self.assertEqual(daemon.stop(), 0)
+
+	def test_what_is_not_settled_holds_it(self):
+		later = threading.Event()
+		later.set()
+		peer, daemon = self.with_peer(lambda at, _mail: "450 later" if at == "rcpt" and later.is_set() else None,
+			**{"notification.retry_base_ms": 600000, "notification.retry_cap_ms": 600000})
+		waits = self.request("waits@citizen.test")
+		self.wait_state(waits, FAILED)
+		later.clear()
+		others = [self.request(f"b{i}@elsewhere.test") for i in range(20)]
+		for number in others:
+			self.wait_state(number, SENT)
+		time.sleep(1)
+		self.assertLess(self.mark(), self.cause(waits))
+		self.assertEqual(daemon.stop(), 0)
+		daemon = self.start(peer.port)
+		self.addCleanup(daemon.kill)
+		self.wait_state(waits, SENT)
+		self.request(None)
+		self.request(None)
+		self.wait(lambda: self.mark() >= self.cause(others[-1]))
+		self.assertEqual(daemon.stop(), 0)
+
+	def test_a_message_of_the_past_moves_it_back(self):
+		peer, daemon = self.with_peer(lambda at, _mail: None)
+		self.sql("ALTER TABLE message ADD CONSTRAINT poison CHECK (language <> 'es')")
+		past = self.request("past@citizen.test", language="es")
+		others = [self.request(f"c{i}@citizen.test") for i in range(20)]
+		for number in others:
+			self.wait_state(number, SENT)
+		self.wait(lambda: self.sql("SELECT 1 FROM parked WHERE consumer = 'notification' AND seq = %s", self.cause(past)))
+		self.wait(lambda: self.mark() >= self.cause(others[-2]))
+		version = self.one("SELECT version FROM send_mark WHERE lane = 0")
+		self.sql("ALTER TABLE message DROP CONSTRAINT poison")
+		self.sql("UPDATE parked SET wish = 'retry'")
+		self.wait_state(past, SENT)
+		self.assertEqual(self.one("SELECT version FROM send_mark WHERE lane = 0"), version + 1)
+		self.request("next@citizen.test")
+		after = self.request("after@citizen.test")
+		self.wait_state(after, SENT)
+		self.wait(lambda: self.mark() >= self.cause(others[-1]))
+		self.check(peer, [past, after, *others])
+		self.assertEqual(daemon.stop(), 0)
+
+
 class TwoProcesses(Case):
 	settings = {"eventlog.alive_ms": 2000, "eventlog.renew_ms": 300, "notification.start_within_ms": 1200}
 
