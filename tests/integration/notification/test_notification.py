@@ -349,8 +349,8 @@ class WithPostfix(Case):
 		self.assertNotIn("fanal no va", log)
 
 
-class WithPeer(Case):
-	"""A mail server that dies. The oracle: 0 twice; 1, or uncertain and listed."""
+class PeerCase(Case):
+	"""A mail server that does what a script says. The oracle: 0 twice; 1, or uncertain and listed."""
 
 	settings = {"notification.connect_ms": 2000}
 
@@ -371,6 +371,10 @@ class WithPeer(Case):
 			if state == SENT:
 				self.assertEqual(copies, 1)
 				self.assertEqual(self.events(number), [NOTIFIED])
+
+
+class WithPeer(PeerCase):
+	"""A mail server that dies."""
 
 	def test_dies_at_each_stage(self):
 		for stage in ("greeting", "ehlo", "mail", "rcpt", "data", "body", "dot"):
@@ -483,7 +487,7 @@ class WithPeer(Case):
 		self.assertEqual(daemon.stop(), 0)
 
 
-class Mark(WithPeer):
+class Mark(PeerCase):
 	"""Up to where all is settled: a take-over looks behind it."""
 
 	settings = {"notification.mark_ms": 200, "notification.mark_step": 1, "notification.poll_ms": 100}

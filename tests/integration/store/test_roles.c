@@ -65,7 +65,7 @@ TEST(what_readers_see_without_row_level_security_is_reference_and_bookkeeping)
 
 	expect(p, "SELECT string_agg(c.relname, ' ' ORDER BY c.relname) FROM " TABLES
 		  " AND NOT c.relrowsecurity AND " ANY_COLUMN("staff", "SELECT"),
-	       "config_revision jurisdiction lane lease progress service_attribute service_attribute_value");
+	       "config_revision jurisdiction lane lease progress send_mark service_attribute service_attribute_value");
 	expect(p, "SELECT string_agg(c.relname, ' ' ORDER BY c.relname) FROM " TABLES
 		  " AND NOT c.relrowsecurity AND " ANY_COLUMN("public", "SELECT"),
 	       "config_revision jurisdiction lane");
