@@ -1,13 +1,12 @@
 /*
- * Departments, services and their attributes, doors and keys. Each is added one by one or, where a
- * town brings many, loaded from a CSV file in one change.
+ * Departments, services and their attributes, doors. Each is added one by one or, where a town brings
+ * many, loaded from a CSV file in one change.
  */
 #include <errno.h>
 #include <stdio.h>
 
 #include "common/base/buf.h"
 #include "common/base/text.h"
-#include "common/domain/apikey.h"
 #include "services/cli/cli.h"
 #include "services/cli/commands.h"
 #include "services/cli/csv.h"
@@ -372,7 +371,7 @@ int cmd_service(struct cli *c, int argc, char **argv)
 	return service_verb(c, verb, &s);
 }
 
-/* ---- doors and keys ----------------------------------------------------------------------------- */
+/* ---- doors -------------------------------------------------------------------------------------- */
 
 static int add_door(struct cli *c, void *arg)
 {
@@ -407,100 +406,4 @@ int cmd_door(struct cli *c, int argc, char **argv)
 	struct change x = { .c = c, .town = town, .a = p[1], .b = number };
 
 	return cli_change(c, add_door, &x);
-}
-
-static int add_key(struct cli *c, void *arg)
-{
-	struct change *x = arg;
-	_cleanup_(PQclearp) PGresult *r = cli_query(
-		c,
-		"INSERT INTO centraleta.api_key (key_id, jurisdiction, door, department, scopes, hash)"
-		" SELECT $2, $1::integer, d.door, e.department, string_to_array($5, ','), decode($6, 'hex')"
-		" FROM (SELECT 1) one"
-		" LEFT JOIN centraleta.door d ON d.jurisdiction = $1::integer AND d.slug = $3"
-		" LEFT JOIN centraleta.department e ON e.jurisdiction = $1::integer AND e.slug = $4"
-		" WHERE d.door IS NOT NULL OR e.department IS NOT NULL RETURNING 1",
-		6, (const char *[]){ x->town, x->a, x->b, x->d, x->e, x->f });
-
-	if (!r)
-		return CLI_FAILED;
-	if (PQntuples(r) == 0)
-		return cli_fail(CLI_NOT_FOUND, "the town has no %s '%s'", x->b ? "door" : "department",
-				x->b ? x->b : x->d);
-	return CLI_OK;
-}
-
-static int key_add(struct cli *c, const char *town, const char *door, const char *department,
-		   const char *scopes)
-{
-	const char *secret = config_secret(c->config, "service.secret_file");
-	uint8_t hash[APIKEY_HASH_LEN];
-	char hex[2 * APIKEY_HASH_LEN + 1];
-	struct apikey key;
-	int r;
-
-	if (!door == !department)
-		return cli_fail(CLI_USAGE, "key: either --door or --department");
-	if (!secret || strlen(secret) < 32)
-		return cli_fail(CLI_FAILED, "service.secret_file must name the installation's secret"
-					    " (32 bytes or more), the one the daemons have");
-	apikey_new(&key);
-	apikey_hash(&key, (struct bytes){ (const uint8_t *)secret, strlen(secret) }, hash);
-	for (size_t i = 0; i < sizeof(hash); i++)
-		snprintf(hex + 2 * i, 3, "%02x", hash[i]);
-	struct change x = { .c = c, .town = town, .a = key.id, .b = door, .d = department,
-			    .e = scopes ? scopes : door ? "submit" : "dispatch", .f = hex };
-
-	r = cli_change(c, add_key, &x);
-	if (!r)
-		cli_print_one(c, (const char *[]){ "key_id", "key", NULL },
-			      (const char *[]){ key.id, key.text });
-	return r;
-}
-
-static int revoke_key(struct cli *c, void *arg)
-{
-	_cleanup_(PQclearp) PGresult *r = cli_query(c,
-						    "UPDATE centraleta.api_key SET revoked_at = now()"
-						    " WHERE key_id = $1 AND revoked_at IS NULL RETURNING 1",
-						    1, arg);
-
-	if (!r)
-		return CLI_FAILED;
-	return PQntuples(r) ? CLI_OK : cli_fail(CLI_NOT_FOUND, "no living key of this id");
-}
-
-int cmd_key(struct cli *c, int argc, char **argv)
-{
-	const char *verb = argc > 1 ? argv[1] : "", *p = NULL, *door = NULL, *department = NULL,
-		   *scopes = NULL;
-	const struct option_spec specs[] = {
-		{ "door", &door, NULL, false },
-		{ "department", &department, NULL, false },
-		{ "scopes", &scopes, NULL, false },
-		{ NULL, NULL, NULL, false },
-	};
-	char town[16];
-	int r;
-
-	if (argc < 2)
-		return cli_usage("key");
-	if (cli_options("key", argc - 1, argv + 1, specs, &p, 1, 1) < 0)
-		return CLI_USAGE;
-	if (!strcmp(verb, "revoke"))
-		return cli_change(c, revoke_key, &p);
-	r = cli_town(c, p, town);
-	if (r)
-		return r;
-	if (!strcmp(verb, "add"))
-		return key_add(c, town, door, department, scopes);
-	if (strcmp(verb, "list"))
-		return cli_usage("key");
-	return list_of(c,
-		       "SELECT k.key_id, d.slug AS door, e.slug AS department,"
-		       " array_to_string(k.scopes, ',') AS scopes, k.created_at, k.revoked_at"
-		       " FROM centraleta.api_key k LEFT JOIN centraleta.door d USING (door)"
-		       " LEFT JOIN centraleta.department e ON e.department = k.department"
-		       " WHERE k.jurisdiction = $1 ORDER BY k.created_at",
-		       town);
 }

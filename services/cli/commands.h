@@ -36,4 +36,5 @@ int cli_csv(const char *path, const char *const *columns,
 	    int (*fn)(void *arg, const char *const *values, uint64_t line), void *arg);
 
 extern const char cli_import_help[];
+extern const char cli_key_help[];
 extern const char cli_analytics_help[];

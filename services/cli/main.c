@@ -43,9 +43,10 @@ const struct command cli_commands[] = {
 	{ "hours", "set TOWN '1-5 08:00-15:00' …", "working hours, by weekday (1 is Monday)", cmd_hours, NULL },
 	{ "holiday", "add TOWN YYYY-MM-DD [NAME]", "days without working hours", cmd_holiday, NULL },
 	{ "door", "add TOWN SLUG --channel CHANNEL | list TOWN", "where input arrives", cmd_door, NULL },
-	{ "key", "add TOWN --door SLUG|--department SLUG [--scopes LIST] | list TOWN | revoke KEY_ID",
-	  "keys of integrators and departments", cmd_key,
-	  "The key is shown once. Scopes: submit, import (doors), dispatch (departments)." },
+	{ "key",
+	  "add TOWN --door SLUG|--department SLUG [options] | list TOWN | rotate KEY_ID [options]"
+	  " | revoke KEY_ID | server",
+	  "keys of integrators and departments", cmd_key, cli_key_help },
 	{ "import", "TOWN FILE --mapping FILE [options]", "bring in requests from a CSV file", cmd_import,
 	  cli_import_help },
 	{ "request", "show ID", "a request's whole history", cmd_request, NULL },

@@ -127,6 +127,38 @@ class Command(unittest.TestCase):
 		self.fails(3, "no living key", "key", "revoke", key["key_id"])
 		self.assertNotIn(key["key"], self.stack.cli("key", "list", "boston"))
 
+	def test_curve_keys(self):
+		department = self.stack.departments("boston")[0]
+		made = self.stack.cli("key", "add", "boston", "--department", department, "--curve-new", json_out=True)
+		self.assertEqual({k: len(made[k]) for k in ("curve_public", "curve_secret")},
+			{"curve_public": 40, "curve_secret": 40})
+		listed = {k["key_id"]: k for k in self.stack.cli("key", "list", "boston", json_out=True)}
+		self.assertEqual(listed[made["key_id"]]["curve_key"], made["curve_public"])
+		self.assertNotIn(made["curve_secret"], json.dumps(listed))
+		own = self.stack.cli("key", "server", json_out=True)["curve_public"]
+		given = self.stack.cli("key", "add", "boston", "--door", "web", "--curve", own, json_out=True)
+		self.assertEqual(set(given), {"key_id", "curve_public"})
+		self.fails(1, "it is there already", "key", "add", "boston", "--door", "web", "--curve", own)
+		self.fails(2, "40 characters of Z85", "key", "add", "boston", "--door", "web", "--curve", "short")
+		self.fails(2, "either --curve or", "key", "add", "boston", "--door", "web", "--curve", own, "--curve-new")
+		self.fails(3, "no service with the slug 'nothing'", "key", "add", "boston", "--department", department,
+			"--topics", "nothing")
+		self.fails(2, "--topics is for --department", "key", "add", "boston", "--door", "web", "--topics", "x")
+
+	def test_a_rotated_key_ends_later(self):
+		key = self.stack.cli("key", "add", "boston", "--door", "web", "--scopes", "submit,import", json_out=True)
+		self.fails(2, "--keep takes", "key", "rotate", key["key_id"], "--keep", "1x")
+		new = self.stack.cli("key", "rotate", key["key_id"], "--keep", "2h", json_out=True)
+		listed = {k["key_id"]: k for k in self.stack.cli("key", "list", "boston", json_out=True)}
+		self.assertEqual(listed[new["key_id"]]["scopes"], "submit,import")
+		self.assertIsNone(listed[new["key_id"]]["revoked_at"])
+		self.assertIsNotNone(listed[key["key_id"]]["revoked_at"])
+		self.assertTrue(new["key"].startswith("cen_live_"))
+		self.fails(3, "no key of this id that was to stay", "key", "rotate", key["key_id"])
+		self.fails(3, "no key 'nothing'", "key", "rotate", "nothing")
+		self.stack.cli("key", "revoke", key["key_id"])  # before its time
+		self.fails(3, "no living key", "key", "revoke", key["key_id"])
+
 	# ---- requests, the log, figures ---------------------------------------------------------------------
 
 	def test_tail_and_show_tell_the_same(self):
