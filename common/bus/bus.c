@@ -8,33 +8,13 @@
  */
 #include <errno.h>
 #include <math.h>
+#include <sodium.h>
 #include <stdio.h>
-#include <zmq.h>
 #include "common/base/err.h"
-#include "common/base/list.h"
+#include "common/bus/internal.h"
 #include "common/bus/options.h"
 
-enum { TURN_MAX = 128, ENDPOINT_MAX = 256, DROP_SCALE = 1 << 20 };
-
-struct bus {
-	struct loop *loop;
-	void *zmq;
-	struct list socks;
-	uint32_t drop; /* of DROP_SCALE: frames that SUB sockets lose on purpose */
-};
-
-struct bus_sock {
-	struct list link;
-	struct bus *bus;
-	void *zmq;
-	struct loop_io *io;
-	enum bus_kind kind;
-	bus_fn fn;
-	void *ctx;
-	int turn_max, heartbeat_ms;
-	bool paused, inside, dead; /* dead: freed inside its own callback */
-	struct bus_counts counts;
-};
+enum { TURN_MAX = 128, DROP_SCALE = 1 << 20 };
 
 /* ---- the context -------------------------------------------------------------------------- */
 
@@ -67,9 +47,11 @@ void bus_free(struct bus *b)
 	if (!b)
 		return;
 	assert(list_empty(&b->socks)); /* else ZeroMQ would wait for them for ever */
+	zap_free(b->zap);
 	if (b->zmq)
 		while (zmq_ctx_term(b->zmq) && errno == EINTR)
 			;
+	sodium_memzero(b->secret, sizeof(b->secret));
 	free(b);
 }
 
@@ -105,6 +87,14 @@ static bool dropped(struct bus_sock *s)
 	return share && loop_random(s->bus->loop, DROP_SCALE) < share;
 }
 
+/* all parts of a message carry what the handshake found out */
+static const char *user_of(const struct bus_sock *s, const zmq_msg_t *m)
+{
+	const char *user = s->domain.name ? zmq_msg_gets(m, "User-Id") : NULL;
+
+	return user ? user : "";
+}
+
 static void hand_over(struct bus_sock *s, zmq_msg_t parts[2], size_t n)
 {
 	size_t want = s->kind == BUS_DEALER ? 1 : 2;
@@ -116,7 +106,7 @@ static void hand_over(struct bus_sock *s, zmq_msg_t parts[2], size_t n)
 	} else {
 		s->counts.received++;
 		s->fn(s->ctx, s, n == 2 ? bytes_of(&parts[0]) : (struct bytes){ 0 },
-		      bytes_of(&parts[n - 1]));
+		      user_of(s, &parts[n - 1]), bytes_of(&parts[n - 1]));
 	}
 }
 
@@ -178,7 +168,7 @@ static void turn(void *ctx, _unused_ unsigned ready)
 }
 
 /* sending may have eaten the descriptor's edge: the next turn looks, once for all that was sent */
-static void look_again(struct bus_sock *s)
+void bus_look_again(struct bus_sock *s)
 {
 	if (!s->paused && !s->inside && s->kind != BUS_PUB)
 		loop_io_active(s->io, LOOP_READ);
@@ -243,6 +233,7 @@ void bus_sock_free(struct bus_sock *s)
 	if (!s || s->dead)
 		return;
 	list_del(&s->link);
+	bus_unprotect(s);
 	loop_io_free(s->io);
 	s->io = NULL;
 	if (s->inside)
@@ -253,7 +244,7 @@ void bus_sock_free(struct bus_sock *s)
 
 static int real_endpoint(struct bus_sock *s, char *ret)
 {
-	size_t len = ENDPOINT_MAX;
+	size_t len = BUS_ENDPOINT_MAX;
 
 	return zmq_getsockopt(s->zmq, ZMQ_LAST_ENDPOINT, ret, &len) ? err_here(-errno) : 0;
 }
@@ -262,11 +253,13 @@ int bus_bind(struct bus_sock *s, const char *endpoint, char *ret_endpoint)
 {
 	int r = bus_options_heartbeat(s->zmq, endpoint, s->heartbeat_ms);
 
+	if (!bus_local(endpoint) && !s->domain.name)
+		return BUS_E_BARE;
 	if (r)
 		return r;
 	if (zmq_bind(s->zmq, endpoint))
 		return err_here(-errno);
-	look_again(s);
+	bus_look_again(s);
 	return ret_endpoint ? real_endpoint(s, ret_endpoint) : 0;
 }
 
@@ -278,7 +271,7 @@ int bus_connect(struct bus_sock *s, const char *endpoint)
 		return r;
 	if (zmq_connect(s->zmq, endpoint))
 		return err_here(-errno);
-	look_again(s);
+	bus_look_again(s);
 	return 0;
 }
 
@@ -286,7 +279,7 @@ int bus_disconnect(struct bus_sock *s, const char *endpoint)
 {
 	if (zmq_disconnect(s->zmq, endpoint))
 		return err_here(-errno);
-	look_again(s);
+	bus_look_again(s);
 	return 0;
 }
 
@@ -294,7 +287,7 @@ int bus_subscribe(struct bus_sock *s, const char *topic)
 {
 	if (zmq_setsockopt(s->zmq, ZMQ_SUBSCRIBE, topic, strlen(topic)))
 		return err_here(-errno);
-	look_again(s);
+	bus_look_again(s);
 	return 0;
 }
 
@@ -321,7 +314,7 @@ int bus_send(struct bus_sock *s, struct bytes id, struct bytes body)
 {
 	int r = send_all(s, id, body);
 
-	look_again(s);
+	bus_look_again(s);
 	switch (r) {
 	case 0:
 		s->counts.sent++;

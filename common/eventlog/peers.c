@@ -40,7 +40,8 @@ static void on_committed(struct eventlog *log, const struct wire_frame *f)
 	head_seen(log, f->lane, f->seq + (int64_t)f->n - 1);
 }
 
-static void on_frame(void *ctx, _unused_ struct bus_sock *s, struct bytes topic, struct bytes body)
+static void on_frame(void *ctx, _unused_ struct bus_sock *s, struct bytes topic,
+		     _unused_ const char *user, struct bytes body)
 {
 	struct eventlog *log = ctx;
 	struct wire_frame f;

@@ -50,6 +50,8 @@ int runtime_level(const struct config *c, enum log_level *ret) _must_check_; /* 
 int runtime_member(struct process *p) _must_check_; /* names the process; -EINVAL: told */
 int runtime_folder(struct process *p) _must_check_; /* -errno: told */
 int runtime_secret(struct process *p) _must_check_; /* -EINVAL: told */
+int runtime_endpoint(const struct process *p) _must_check_; /* -EINVAL: told */
+int runtime_curve(struct process *p) _must_check_; /* gives the bus its key, if there is one; < 0: told */
 int runtime_admin_file(struct process *p) _must_check_;
 void runtime_notify(const char *state); /* sd_notify(3) */
 

@@ -94,6 +94,32 @@ int runtime_secret(struct process *p)
 	return 0;
 }
 
+int runtime_endpoint(const struct process *p)
+{
+	const char *endpoint = config_str(p->first, "bus.endpoint");
+
+	if (!*endpoint || bus_local(endpoint))
+		return 0;
+	log_error("service.config", "key=bus.endpoint endpoint=%s reason=\"only ipc:// is taken: what is said "
+		  "there is read from the store on other hosts\"", endpoint);
+	return -EINVAL;
+}
+
+int runtime_curve(struct process *p)
+{
+	const char *secret = config_secret(p->first, "bus.curve_secret_file");
+	int r = secret ? bus_curve(p->bus, secret, p->metrics) : 0;
+
+	if (r)
+		log_error("service.curve", "key=bus.curve_secret_file path=\"%s\" reason=\"%s\"",
+			  config_str(p->first, "bus.curve_secret_file"),
+			  r == -EINVAL ? "no secret key of CURVE (40 characters of Z85); "
+					 "`centraleta key server` makes one" : strerror(-r));
+	else if (secret)
+		log_info("service.curve", "public=%s", bus_curve_public(p->bus));
+	return r;
+}
+
 int runtime_admin_file(struct process *p)
 {
 	const char *address = http_server_address(p->admin);

@@ -241,6 +241,8 @@ static int open_parts(struct process *p)
 	if (!r)
 		r = bus_new(&p->bus, p->loop);
 	if (!r)
+		r = runtime_curve(p);
+	if (!r)
 		r = open_stores(p);
 	if (!r)
 		r = open_log(p);
@@ -311,6 +313,8 @@ static int prepare(struct process *p)
 	r = runtime_member(p);
 	if (!r)
 		r = runtime_secret(p);
+	if (!r)
+		r = runtime_endpoint(p);
 	if (!r)
 		r = runtime_folder(p);
 	return r;

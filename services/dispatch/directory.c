@@ -6,14 +6,10 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include <sodium.h>
+
 #include "common/base/err.h"
 #include "common/base/text.h"
-
-struct key {
-	char id[APIKEY_ID_LEN + 1];
-	int32_t department;
-	uint8_t hash[APIKEY_HASH_LEN];
-};
 
 struct service_slug {
 	int32_t jurisdiction, service;
@@ -21,15 +17,22 @@ struct service_slug {
 };
 
 struct directory {
-	struct key *keys; /* by id */
+	struct key *keys; /* by id, also revoked ones */
+	const struct key **curves; /* those that have one, by it */
 	struct department *departments; /* by number */
 	struct service_slug *services; /* by town and slug */
-	size_t n_keys, n_departments, n_services;
+	size_t n_keys, n_curves, n_departments, n_services, in_force;
+	uint64_t lasts_ms;
 };
 
 static int by_key(const void *a, const void *b)
 {
 	return strcmp(((const struct key *)a)->id, ((const struct key *)b)->id);
+}
+
+static int by_curve(const void *a, const void *b)
+{
+	return strcmp((*(const struct key *const *)a)->curve, (*(const struct key *const *)b)->curve);
 }
 
 static int by_department(const void *a, const void *b)
@@ -54,20 +57,54 @@ static void copy_text(char *to, size_t size, const char *from)
 	(void)snprintf(to, size, "%s", from);
 }
 
-static void take_keys(struct directory *d, const struct rows *r)
+/* "a,b" */
+static int take_topics(struct key *k, const char *text)
 {
-	for (size_t i = 0; i < rows_count(r); i++) {
-		struct key *k = &d->keys[d->n_keys];
-		struct bytes hash = rows_bytes(r, i, 2);
+	size_t n = *text != '\0';
+	char *rest;
 
-		if (hash.len != APIKEY_HASH_LEN)
-			continue;
-		copy_text(k->id, sizeof(k->id), rows_text(r, i, 0));
-		k->department = (int32_t)rows_int(r, i, 1);
-		memcpy(k->hash, hash.data, hash.len);
-		d->n_keys++;
-	}
+	for (const char *p = text; *p; p++)
+		n += *p == ',';
+	k->topics_text = rest = strdup(text);
+	k->topics = calloc(n + 1, sizeof(*k->topics));
+	if (!k->topics_text || !k->topics)
+		return err_here(-ENOMEM);
+	while (k->n_topics < n)
+		k->topics[k->n_topics++] = strsep(&rest, ",");
+	return 0;
+}
+
+static int take_key(struct directory *d, const struct rows *r, size_t i)
+{
+	struct key *k = &d->keys[d->n_keys];
+	struct bytes hash = rows_bytes(r, i, 2);
+
+	d->n_keys++;
+	copy_text(k->id, sizeof(k->id), rows_text(r, i, 0));
+	k->department = (int32_t)rows_int(r, i, 1);
+	if (hash.len == sizeof(k->hash))
+		memcpy(k->hash, hash.data, sizeof(k->hash));
+	copy_text(k->curve, sizeof(k->curve), rows_text(r, i, 3));
+	k->revoked = rows_int(r, i, 5);
+	d->in_force += !k->revoked;
+	if (!rows_null(r, i, 6))
+		d->lasts_ms = MIN(d->lasts_ms, (uint64_t)rows_int(r, i, 6));
+	return take_topics(k, rows_text(r, i, 4));
+}
+
+static int take_keys(struct directory *d, const struct rows *r)
+{
+	int k = 0;
+
+	d->lasts_ms = UINT64_MAX;
+	for (size_t i = 0; i < rows_count(r) && !k; i++)
+		k = take_key(d, r, i);
 	qsort(d->keys, d->n_keys, sizeof(*d->keys), by_key);
+	for (size_t i = 0; i < d->n_keys; i++)
+		if (*d->keys[i].curve)
+			d->curves[d->n_curves++] = &d->keys[i];
+	qsort(d->curves, d->n_curves, sizeof(*d->curves), by_curve);
+	return k;
 }
 
 static void take_departments(struct directory *d, const struct rows *r)
@@ -101,15 +138,19 @@ static void take_services(struct directory *d, const struct rows *r)
 int directory_new(struct directory **ret, const struct rows *const rows[static DIRECTORY_N])
 {
 	_cleanup_(directory_freep) struct directory *d = calloc(1, sizeof(*d));
+	int r;
 
 	if (!d)
 		return err_here(-ENOMEM);
 	d->keys = calloc(rows_count(rows[DIRECTORY_KEYS]) + 1, sizeof(*d->keys));
+	d->curves = calloc(rows_count(rows[DIRECTORY_KEYS]) + 1, sizeof(*d->curves));
 	d->departments = calloc(rows_count(rows[DIRECTORY_DEPARTMENTS]) + 1, sizeof(*d->departments));
 	d->services = calloc(rows_count(rows[DIRECTORY_SERVICES]) + 1, sizeof(*d->services));
-	if (!d->keys || !d->departments || !d->services)
+	if (!d->keys || !d->curves || !d->departments || !d->services)
 		return err_here(-ENOMEM);
-	take_keys(d, rows[DIRECTORY_KEYS]);
+	r = take_keys(d, rows[DIRECTORY_KEYS]);
+	if (r)
+		return r;
 	take_departments(d, rows[DIRECTORY_DEPARTMENTS]);
 	take_services(d, rows[DIRECTORY_SERVICES]);
 	*ret = steal(d);
@@ -120,7 +161,12 @@ void directory_free(struct directory *d)
 {
 	if (!d)
 		return;
+	for (size_t i = 0; i < d->n_keys; i++) {
+		free(d->keys[i].topics_text);
+		free(d->keys[i].topics);
+	}
 	free(d->keys);
+	free(d->curves);
 	free(d->departments);
 	free(d->services);
 	free(d);
@@ -128,32 +174,59 @@ void directory_free(struct directory *d)
 
 size_t directory_keys(const struct directory *d)
 {
-	return d->n_keys;
+	return d->in_force;
 }
 
-static const struct key *find_key(const struct directory *d, const char *id)
+uint64_t directory_lasts_ms(const struct directory *d)
 {
+	return d->lasts_ms;
+}
+
+static bool opens(const struct directory *d, const struct key *k)
+{
+	return !k->revoked && directory_department(d, k->department);
+}
+
+const struct key *directory_key(const struct directory *d, const char *key_id)
+{
+	const struct key *found;
 	struct key k;
 
-	copy_text(k.id, sizeof(k.id), id);
-	return bsearch(&k, d->keys, d->n_keys, sizeof(k), by_key);
+	copy_text(k.id, sizeof(k.id), key_id);
+	found = bsearch(&k, d->keys, d->n_keys, sizeof(k), by_key);
+	return found && opens(d, found) ? found : NULL;
 }
 
-const struct department *directory_open(const struct directory *d, const struct apikey *key,
-					const uint8_t hash[static APIKEY_HASH_LEN])
+const struct key *directory_open(const struct directory *d, const struct apikey *key,
+				 const uint8_t hash[static APIKEY_HASH_LEN])
 {
-	const struct key *k = find_key(d, key->id);
+	const struct key *k = directory_key(d, key->id);
 
-	if (!k || !text_equal_secret(k->hash, hash, APIKEY_HASH_LEN))
-		return NULL;
-	return directory_department(d, k->department);
+	return k && !sodium_is_zero(k->hash, sizeof(k->hash)) &&
+	       text_equal_secret(k->hash, hash, APIKEY_HASH_LEN) ? k : NULL;
+}
+
+enum bus_verdict directory_admit(const struct directory *d, const char *curve,
+				 char ret_id[static BUS_USER_MAX])
+{
+	struct key searched;
+	const struct key *k = &searched, **found;
+
+	copy_text(searched.curve, sizeof(searched.curve), curve);
+	found = bsearch(&k, d->curves, d->n_curves, sizeof(*d->curves), by_curve);
+	if (!found)
+		return BUS_UNKNOWN;
+	if (!opens(d, *found))
+		return BUS_REVOKED;
+	copy_text(ret_id, BUS_USER_MAX, (*found)->id);
+	return BUS_ADMITTED;
 }
 
 bool directory_valid(const struct directory *d, const char *key_id, int32_t department)
 {
-	const struct key *k = find_key(d, key_id);
+	const struct key *k = directory_key(d, key_id);
 
-	return k && k->department == department && directory_department(d, department);
+	return k && k->department == department;
 }
 
 const struct department *directory_department(const struct directory *d, int32_t department)

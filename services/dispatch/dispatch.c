@@ -97,6 +97,8 @@ static void take_directory(struct ask *a, struct line *l, struct dept *t, const 
 	}
 	directory_free(d->directory);
 	d->directory = new;
+	d->directory_ends_ms = directory_lasts_ms(new) == UINT64_MAX ?
+				       UINT64_MAX : clock_mono_ms() + directory_lasts_ms(new);
 	series_set(d->metric[M_DIRECTORY], (double)directory_keys(new));
 	log_info("dispatch.directory", "keys=%zu", directory_keys(new));
 	peers_recheck(d);
@@ -151,6 +153,10 @@ static void tick(void *ctx)
 
 	d->tick_soon = false;
 	loop_timer_set_us(d->tick, loop_about_us(d->service->loop, idle_ms(&d->limits)));
+	if (d->directory && now_ms >= d->directory_ends_ms) {
+		d->directory_ends_ms = UINT64_MAX; /* the next one says anew */
+		d->reload_directory = true;
+	}
 	if (d->reload_directory)
 		dispatch_tick_soon(d);
 	if (d->reload_directory && !d->loading_directory &&
@@ -205,13 +211,26 @@ static void open_metrics(struct dispatch *d, int base)
 	series_set(d->metric[M_OUT_MAX], (double)d->limits.credit_max);
 }
 
-static int open_socket(struct dispatch *d)
+static int told(int r, const char *key, const char *endpoint)
 {
-	const struct config *c = d->service->config;
-	const char *endpoint = config_str(c, "dispatch.work_endpoint");
+	if (r)
+		log_error("dispatch.listen", "key=%s endpoint=%s reason=\"%s\"", key, endpoint, bus_reason(r));
+	return r;
+}
+
+static int new_socket(struct dispatch *d, struct bus_sock **ret)
+{
 	/* room for all that may be out, and for answers beside it */
 	const struct bus_limits limits = { .send_hwm = (int)d->limits.credit_max * 2 + 100,
 					   .message_max = (int64_t)d->limits.frame_max * 2 };
+
+	return bus_sock_new(ret, d->service->bus, BUS_ROUTER, &limits, peers_receive, d);
+}
+
+static int open_local(struct dispatch *d)
+{
+	const struct config *c = d->service->config;
+	const char *endpoint = config_str(c, "dispatch.work_endpoint");
 	char own[240];
 	int r;
 
@@ -220,14 +239,47 @@ static int open_socket(struct dispatch *d)
 			       config_str(c, "service.runtime_dir"));
 		endpoint = own;
 	}
-	r = bus_sock_new(&d->sock, d->service->bus, BUS_ROUTER, &limits, peers_receive, d);
+	r = new_socket(d, &d->socks[SOCK_LOCAL]);
 	if (!r)
-		r = bus_bind(d->sock, endpoint, d->endpoint);
+		r = told(bus_bind(d->socks[SOCK_LOCAL], endpoint, d->endpoint), "dispatch.work_endpoint",
+			 endpoint);
+	if (!r)
+		log_info("dispatch.listen", "endpoint=%s", d->endpoint);
+	return r;
+}
+
+static int open_curve(struct dispatch *d)
+{
+	const struct config *c = d->service->config;
+	const char *endpoint = config_str(c, "dispatch.work_tcp"), *public = config_str(c, "dispatch.work_public");
+	size_t at = strlen(d->endpoint);
+	char real[BUS_ENDPOINT_MAX];
+	int r;
+
+	if (!*endpoint)
+		return 0;
+	r = new_socket(d, &d->socks[SOCK_CURVE]);
+	if (!r)
+		r = told(bus_serve(d->socks[SOCK_CURVE], endpoint, "dispatch.work", who_admit, d, real),
+			 "dispatch.work_tcp", endpoint);
 	if (r)
 		return r;
-	eventlog_set_service_endpoint(d->service->log, d->endpoint);
-	log_info("dispatch.listen", "endpoint=%s", d->endpoint);
+	log_info("dispatch.listen", "endpoint=%s", real);
+	if (snprintf(d->endpoint + at, sizeof(d->endpoint) - at, " %s", *public ? public : real) >=
+	    (int)(sizeof(d->endpoint) - at))
+		return told(-ENAMETOOLONG, "dispatch.work_tcp", endpoint);
 	return 0;
+}
+
+static int open_sockets(struct dispatch *d)
+{
+	int r = open_local(d);
+
+	if (!r)
+		r = open_curve(d);
+	if (!r)
+		eventlog_set_service_endpoint(d->service->log, d->endpoint);
+	return r;
 }
 
 static void dispatch_free(void *self)
@@ -243,7 +295,8 @@ static void dispatch_free(void *self)
 	}
 	loop_timer_free(d->tick);
 	loop_timer_free(d->ack_timer);
-	bus_sock_free(d->sock);
+	FOREACH(s, d->socks)
+		bus_sock_free(*s);
 	if (d->serials)
 		g_hash_table_destroy(d->serials);
 	if (d->peers)
@@ -288,7 +341,7 @@ static int dispatch_start(struct service *s, int metrics_base, void **ret_self)
 	if (!r)
 		r = add_consumers(d);
 	if (!r)
-		r = open_socket(d);
+		r = open_sockets(d);
 	if (r) {
 		dispatch_free(d);
 		return r;

@@ -5,6 +5,7 @@
  *	open	   consumer `dispatch` of the log: opens work_state, wakes departments
  *	lines	   home lanes held, their departments and consumer names: loading and forgetting
  *	peers	   connections: Hello, frames, heartbeats, fencing
+ *	who	   whose key it is, and what it may see
  *	follow	   reads deliveries by number and sends Work within credit, again when overdue
  *	chain	   `dispatch.department`: commits acknowledgements and updates
  *	say	   answers to departments
@@ -51,7 +52,9 @@ enum dispatch_metric {
 	DISPATCH_METRICS
 };
 
-enum { PAGE_MAX = 256, BATCH_UPDATES = 256, PEER_ID_MAX = 255 };
+enum { PAGE_MAX = 256, BATCH_UPDATES = 256, PEER_ID_MAX = 256 };
+/* where departments come in: from this machine, and under CURVE */
+enum { SOCK_LOCAL, SOCK_CURVE, SOCKS };
 
 extern const struct service_ops dispatch_ops;
 
@@ -117,12 +120,12 @@ struct queued {
 enum peer_state { PEER_GREETING, PEER_LIVE, PEER_FENCED };
 
 struct peer {
-	uint8_t id[PEER_ID_MAX]; /* ZeroMQ's routing id */
-	uint8_t id_len;
+	uint8_t id[PEER_ID_MAX]; /* which of SOCKS, and ZeroMQ's routing id there */
+	uint16_t id_len;
 	uint64_t serial; /* never used twice */
 	enum peer_state state;
 	struct name *name; /* NULL: fenced */
-	char key_id[APIKEY_ID_LEN + 1];
+	char key_id[APIKEY_ID_LEN + 1]; /* under CURVE also each message's User-Id */
 	int32_t department;
 	uint64_t heard_ms, said_ms; /* monotonic */
 	uint64_t full_until_ms; /* its queue was full: nothing is pushed before */
@@ -144,16 +147,17 @@ struct dispatch {
 	struct directory *directory; /* NULL: not loaded yet */
 	struct consumer *open, *chain;
 	int64_t heard[LANE_MAX]; /* newest event of open.c that the wire told, by lane */
-	struct bus_sock *sock;
-	char endpoint[256]; /* of sock, as others reach it */
+	struct bus_sock *socks[SOCKS]; /* SOCK_CURVE: NULL unless configured */
+	char endpoint[BUS_ENDPOINT_MAX]; /* of both, as others reach them, divided by a space */
 	struct line *lines[LANE_MAX];
-	GHashTable *peers; /* by routing id: struct peer, owned */
+	GHashTable *peers; /* by id: struct peer, owned */
 	GHashTable *serials; /* by serial: struct peer */
 	uint64_t next_serial;
 	struct list asks; /* reads under way */
 	struct loop_timer *tick, *ack_timer;
 	struct buf out; /* one frame being packed */
 	uint64_t probed_ms, directory_ms; /* monotonic: last probe, last try to load again */
+	uint64_t directory_ends_ms; /* when a key in it does; UINT64_MAX: none */
 	int64_t probed_heads; /* of all lanes together, at the last probe */
 	bool tick_soon; /* somebody waits for it */
 	size_t n_queued; /* updates of all lines */
@@ -197,13 +201,25 @@ struct name *dept_name(struct dept *t, const char *consumer);
 int dept_name_new(struct dept *t, const char *consumer, struct name **ret) _must_check_;
 
 /* ---- peers.c ------------------------------------------------------------------------------------ */
-void peers_receive(void *ctx, struct bus_sock *s, struct bytes id, struct bytes body);
+void peers_receive(void *ctx, struct bus_sock *s, struct bytes id, const char *user, struct bytes body);
 struct peer *peer_by_serial(struct dispatch *d, uint64_t serial);
 void peer_drop(struct dispatch *d, struct peer *p); /* frees it */
 void peers_tick(struct dispatch *d, uint64_t now_ms);
-void peers_recheck(struct dispatch *d); /* keys changed */
+void peers_recheck(struct dispatch *d); /* keys changed: who came in by one that is gone is out */
 /* the line is lost: tells its peers who has it, and drops them */
 void peers_line_lost(struct dispatch *d, struct line *l);
+
+/* ---- who.c -------------------------------------------------------------------------------------- */
+/* bus_admit_fn of SOCK_CURVE: a user is a key's id */
+enum bus_verdict who_admit(void *ctx, const char *key, char ret_user[static BUS_USER_MAX]);
+/* the key of a Hello, by its message's user and its text; NULL: none that is in force */
+const struct key *who_says(struct dispatch *d, const char *user, const char *text);
+/*
+ * The services of a connection, of those that the key may see: their numbers, or NULL and 0 for all.
+ * false: refused; ret is the caller's.
+ */
+bool who_sees(struct dispatch *d, const struct key *k, const Centraleta__V1__Hello *h, int32_t **ret,
+	      size_t *ret_n, struct refusal *why);
 
 /* ---- follow.c ----------------------------------------------------------------------------------- */
 void follow_dept(struct dept *t); /* reads a page if somebody waits for one */

@@ -1,10 +1,12 @@
 /*
  * peers - connections of departments
  *
- * A peer is known by its routing id from a good Hello on; what comes from others is answered and
- * leaves nothing behind. The connection is bound to the department of its key, so acknowledgements
- * and updates can't name another's stream. A consumer name has one live connection: a newer Hello
- * fences the older, whose frames are ignored from then on until it says Hello again.
+ * A peer is known by its socket and routing id from a good Hello on; what comes from others is answered
+ * and leaves nothing behind. Under CURVE each message says by whose key its connection came in: that
+ * decides, as a routing id may be another connection's by now. The connection is bound to the
+ * department of its key, so acknowledgements and updates can't name another's stream. A consumer name
+ * has one live connection: a newer Hello fences the older, whose frames are ignored from then on until
+ * it says Hello again.
  */
 #include "services/dispatch/dispatch.h"
 
@@ -13,7 +15,6 @@
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
-#include "common/domain/apikey.h"
 
 enum { SILENT_INTERVALS = 3 };
 
@@ -54,7 +55,7 @@ static struct peer *peer_new(struct dispatch *d, struct bytes id)
 		return NULL;
 	p = g_new0(struct peer, 1);
 	memcpy(p->id, id.data, id.len);
-	p->id_len = (uint8_t)id.len;
+	p->id_len = (uint16_t)id.len;
 	p->serial = ++d->next_serial;
 	g_hash_table_insert(d->peers, g_bytes_new_static(p->id, p->id_len), p);
 	g_hash_table_insert(d->serials, &p->serial, p);
@@ -75,43 +76,18 @@ static void drop_with(struct dispatch *d, struct peer *p, const struct refusal *
 
 /* ---- Hello -------------------------------------------------------------------------------------- */
 
-/* fills why with who has the lane instead */
-static void elsewhere(struct dispatch *d, unsigned lane, struct refusal *why)
+/* fills why with who has the lane instead, as a peer of that id can reach it */
+static void elsewhere(struct dispatch *d, unsigned lane, struct bytes id, struct refusal *why)
 {
 	const char *holder = eventlog_holder(d->service->log, "dispatch.department", lane);
+	const char *at = id.data[0] == SOCK_CURVE ? strstr(holder, "tcp://") : holder;
 
-	if (*holder && !d->lines[lane] && strcmp(holder, d->endpoint))
-		(void)refuse(why, REFUSED_ELSEWHERE, "%s", holder);
-	else
+	if (!*holder || d->lines[lane] || !strcmp(holder, d->endpoint))
 		(void)refuse(why, REFUSED_UNAVAILABLE, "the department's lane is changing hands");
-}
-
-static const struct department *open_key(struct dispatch *d, const char *text, struct apikey *ret_key)
-{
-	uint8_t hash[APIKEY_HASH_LEN];
-
-	if (!apikey_parse(text, strlen(text), ret_key))
-		return NULL;
-	apikey_hash(ret_key, d->service->secret, hash);
-	return directory_open(d->directory, ret_key, hash);
-}
-
-/* the numbers of the slugs, ascending; false: refused */
-static bool find_services(struct dispatch *d, const struct department *e, const Centraleta__V1__Hello *h,
-			  int32_t **ret, struct refusal *why)
-{
-	_cleanup_(freep) int32_t *services = calloc(h->n_services + 1, sizeof(*services));
-
-	if (!services)
-		return refuse(why, REFUSED_UNAVAILABLE, "out of memory");
-	for (size_t i = 0; i < h->n_services; i++) {
-		services[i] = directory_service(d->directory, e->jurisdiction, h->services[i]);
-		if (!services[i])
-			return refuse(why, REFUSED_INVALID, "services[%zu]: the town has no \"%s\"", i,
-				      h->services[i]);
-	}
-	*ret = h->n_services ? steal(services) : NULL;
-	return true;
+	else if (at)
+		(void)refuse(why, REFUSED_ELSEWHERE, "%.*s", (int)strcspn(at, " "), at);
+	else
+		(void)refuse(why, REFUSED_UNAVAILABLE, "who serves the department now isn't reached from outside");
 }
 
 static void fence(struct dispatch *d, struct peer *old)
@@ -264,14 +240,15 @@ static void peer_bind(struct dispatch *d, struct peer *p, struct name *n, const 
 }
 
 /* the line and the department of a key; NULL: refused */
-static struct dept *hello_dept(struct dispatch *d, const struct department *e, struct refusal *why)
+static struct dept *hello_dept(struct dispatch *d, const struct department *e, struct bytes id,
+			       struct refusal *why)
 {
 	struct line *l = e->home_lane < LANE_MAX ? d->lines[e->home_lane] : NULL;
 	struct dept *t;
 
 	if (!l || !l->loaded || !consumer_holds(d->chain, e->home_lane)) {
 		if (e->home_lane < LANE_MAX)
-			elsewhere(d, e->home_lane, why);
+			elsewhere(d, e->home_lane, id, why);
 		else
 			(void)refuse(why, REFUSED_UNAVAILABLE, "the department's lane doesn't exist");
 		return NULL;
@@ -284,8 +261,10 @@ static struct dept *hello_dept(struct dispatch *d, const struct department *e, s
 	return t;
 }
 
-static bool may_connect(struct dispatch *d, const struct peer *p, struct refusal *why)
+static bool may_connect(struct dispatch *d, const struct peer *p, struct bytes id, struct refusal *why)
 {
+	if (id.data[0] == SOCK_CURVE && !bus_id_given((struct bytes){ id.data + 1, id.len - 1 }))
+		return refuse(why, REFUSED_INVALID, "the socket's routing id: leave it to ZeroMQ");
 	if (d->draining)
 		return refuse(why, REFUSED_UNAVAILABLE, "going down");
 	if (!d->directory)
@@ -296,22 +275,22 @@ static bool may_connect(struct dispatch *d, const struct peer *p, struct refusal
 	return true;
 }
 
-static bool hello(struct dispatch *d, struct peer *p, struct bytes id, const Centraleta__V1__Hello *h,
-		  struct refusal *why)
+static bool hello(struct dispatch *d, struct peer *p, struct bytes id, const char *user,
+		  const Centraleta__V1__Hello *h, struct refusal *why)
 {
 	_cleanup_(freep) int32_t *services = NULL;
-	const struct department *e;
-	struct apikey key;
+	const struct key *k;
+	size_t n_services;
 	struct dept *t;
 	struct name *n;
 
-	if (!may_connect(d, p, why))
+	if (!may_connect(d, p, id, why))
 		return false;
-	e = open_key(d, h->api_key, &key);
-	if (!e)
+	k = who_says(d, user, h->api_key);
+	if (!k)
 		return refuse(why, REFUSED_BAD_KEY, "api_key: unknown, revoked or not a department's");
-	t = hello_dept(d, e, why);
-	if (!t || !find_services(d, e, h, &services, why))
+	t = hello_dept(d, directory_department(d->directory, k->department), id, why);
+	if (!t || !who_sees(d, k, h, &services, &n_services, why))
 		return false;
 	n = hello_name(d, t, h->consumer, why);
 	if (!n)
@@ -320,15 +299,16 @@ static bool hello(struct dispatch *d, struct peer *p, struct bytes id, const Cen
 		p = peer_new(d, id);
 	if (!p)
 		return refuse(why, REFUSED_MALFORMED, "the routing id is too long");
-	peer_bind(d, p, n, key.id, steal(services), h->n_services);
+	peer_bind(d, p, n, k->id, steal(services), n_services);
 	return true;
 }
 
-static void take_hello(struct dispatch *d, struct peer *p, struct bytes id, const Centraleta__V1__Hello *h)
+static void take_hello(struct dispatch *d, struct peer *p, struct bytes id, const char *user,
+		       const Centraleta__V1__Hello *h)
 {
 	struct refusal why;
 
-	if (hello(d, p, id, h, &why))
+	if (hello(d, p, id, user, h, &why))
 		return;
 	say_refused(d, id, &why, NULL, true);
 	p = peer_find(d, id);
@@ -489,25 +469,35 @@ static void refuse_frame(struct dispatch *d, struct bytes id, struct bytes body,
 	say_refused(d, id, why, update_id, false);
 }
 
-void peers_receive(void *ctx, struct bus_sock *s, struct bytes id, struct bytes body)
+/*
+ * Under CURVE, before anything else is looked at: is the message's key still in force, and is it the
+ * one that this peer came in by? false: it was answered.
+ */
+static bool user_stands(struct dispatch *d, struct bytes id, const char *user, struct peer **p)
 {
-	struct dispatch *d = ctx;
-	const struct frame_limits limits = { .bytes_max = d->limits.frame_max,
-					     .ranges_max = d->limits.ack_ranges_max,
-					     .now_us = clock_wall_us(),
-					     .skew_us = d->limits.skew_us };
-	_cleanup_(department_frame_freep) Centraleta__V1__DepartmentFrame *f = NULL;
-	struct peer *p = peer_find(d, id);
 	struct refusal why;
 
-	(void)s;
-	if (p)
-		p->heard_ms = clock_mono_ms();
-	f = department_frame_take(body, &limits, &why);
-	if (!f) {
-		refuse_frame(d, id, body, &why);
-	} else if (f->frame_case == CENTRALETA__V1__DEPARTMENT_FRAME__FRAME_HELLO) {
-		take_hello(d, p, id, f->hello);
+	if (*p && strcmp((*p)->key_id, user)) { /* another connection, the former one is gone */
+		peer_drop(d, *p);
+		*p = NULL;
+	}
+	if (d->directory && directory_key(d->directory, user))
+		return true;
+	(void)refuse(&why, REFUSED_BAD_KEY, "the connection's CURVE key: unknown or revoked");
+	if (*p)
+		drop_with(d, *p, &why);
+	else
+		say_refused(d, id, &why, NULL, true);
+	return false;
+}
+
+static void take_frame(struct dispatch *d, struct peer *p, struct bytes id, const char *user,
+		       const Centraleta__V1__DepartmentFrame *f)
+{
+	struct refusal why;
+
+	if (f->frame_case == CENTRALETA__V1__DEPARTMENT_FRAME__FRAME_HELLO) {
+		take_hello(d, p, id, user, f->hello);
 		p = peer_find(d, id);
 		if (p)
 			p->heard_ms = p->said_ms = clock_mono_ms();
@@ -521,6 +511,39 @@ void peers_receive(void *ctx, struct bus_sock *s, struct bytes id, struct bytes 
 	} else {
 		take_bound(d, p, f);
 	}
+}
+
+static void take(struct dispatch *d, struct bytes id, const char *user, struct bytes body)
+{
+	const struct frame_limits limits = { .bytes_max = d->limits.frame_max,
+					     .ranges_max = d->limits.ack_ranges_max,
+					     .now_us = clock_wall_us(),
+					     .skew_us = d->limits.skew_us };
+	_cleanup_(department_frame_freep) Centraleta__V1__DepartmentFrame *f = NULL;
+	struct peer *p = peer_find(d, id);
+	struct refusal why;
+
+	if (id.data[0] == SOCK_CURVE && !user_stands(d, id, user, &p))
+		return;
+	if (p)
+		p->heard_ms = clock_mono_ms();
+	f = department_frame_take(body, &limits, &why);
+	if (f)
+		take_frame(d, p, id, user, f);
+	else
+		refuse_frame(d, id, body, &why);
+}
+
+void peers_receive(void *ctx, struct bus_sock *s, struct bytes id, const char *user, struct bytes body)
+{
+	struct dispatch *d = ctx;
+	uint8_t where[PEER_ID_MAX];
+
+	if (id.len >= sizeof(where))
+		return; /* ZeroMQ's are shorter */
+	where[0] = s == d->socks[SOCK_CURVE] ? SOCK_CURVE : SOCK_LOCAL;
+	memcpy(where + 1, id.data, id.len);
+	take(d, (struct bytes){ where, id.len + 1 }, user, body);
 }
 
 /* ---- time, keys, lanes ---------------------------------------------------------------------------- */
@@ -562,6 +585,8 @@ void peers_recheck(struct dispatch *d)
 		if (!directory_valid(d->directory, p->key_id, p->department))
 			drop_with(d, p, &why);
 	}
+	if (d->socks[SOCK_CURVE])
+		bus_recheck(d->socks[SOCK_CURVE]); /* what was just said is still sent */
 }
 
 void peers_line_lost(struct dispatch *d, struct line *l)
@@ -569,11 +594,12 @@ void peers_line_lost(struct dispatch *d, struct line *l)
 	g_autoptr(GList) peers = all_peers(d);
 	struct refusal why;
 
-	elsewhere(d, l->lane, &why);
 	for (GList *i = peers; i; i = i->next) {
 		struct peer *p = i->data;
 
-		if (p->name && p->name->dept->line == l)
-			drop_with(d, p, &why);
+		if (!p->name || p->name->dept->line != l)
+			continue;
+		elsewhere(d, l->lane, peer_id(p), &why);
+		drop_with(d, p, &why);
 	}
 }

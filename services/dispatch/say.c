@@ -18,7 +18,8 @@ static int send_frame(struct dispatch *d, struct bytes id, const Centraleta__V1_
 	if (!to)
 		return buf_err(&d->out);
 	d->out.len = centraleta__v1__dispatch_frame__pack(f, (uint8_t *)to);
-	return bus_send(d->sock, id, (struct bytes){ (const uint8_t *)d->out.data, d->out.len });
+	return bus_send(d->socks[id.data[0]], (struct bytes){ id.data + 1, id.len - 1 },
+			(struct bytes){ (const uint8_t *)d->out.data, d->out.len });
 }
 
 int say(struct dispatch *d, struct peer *p, const Centraleta__V1__DispatchFrame *f)

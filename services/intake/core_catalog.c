@@ -6,6 +6,7 @@
  * service code), and by a name.
  */
 #include <errno.h>
+#include <sodium.h>
 #include "common/base/err.h"
 #include "common/base/text.h"
 #include "services/intake/core_catalog.h"
@@ -19,7 +20,7 @@ struct chunk {
 };
 
 enum what { TOWN_ID, TOWN_NAME, OFFER_ID, OFFER_CODE, ATTRIBUTE, VALUE, DEPARTMENT_ID,
-	DEPARTMENT_SLUG, DOOR_ID, KEY_ID };
+	DEPARTMENT_SLUG, DOOR_ID, KEY_ID, KEY_CURVE };
 
 struct node {
 	struct node *next;
@@ -343,6 +344,7 @@ int catalog_add_key(struct catalog *c, const struct key *from, int32_t door)
 	struct door *d = catalog_door(c, door);
 	struct key *k;
 	bool ok = true;
+	int r;
 
 	if (!d)
 		return 0;
@@ -351,8 +353,12 @@ int catalog_add_key(struct catalog *c, const struct key *from, int32_t door)
 		return err_here(-ENOMEM);
 	*k = *from;
 	k->id = keep(c, from->id, &ok);
+	k->curve = keep(c, from->curve, &ok);
 	k->door = d;
-	return ok ? put(c, KEY_ID, 0, k->id, k) : err_here(-ENOMEM);
+	if (!ok)
+		return err_here(-ENOMEM);
+	r = k->revoked ? 0 : put(c, KEY_ID, 0, k->id, k);
+	return r || !*k->curve ? r : put(c, KEY_CURVE, 0, k->curve, k);
 }
 
 void catalog_saw_time(struct catalog *c, int64_t at_us)
@@ -433,6 +439,11 @@ struct key *catalog_key_id(const struct catalog *c, const char *id)
 	return find(c, KEY_ID, 0, id, strlen(id));
 }
 
+struct key *catalog_key_curve(const struct catalog *c, const char *curve)
+{
+	return find(c, KEY_CURVE, 0, curve, strlen(curve));
+}
+
 struct key *catalog_key(const struct catalog *c, struct bytes secret, const char *text, size_t len)
 {
 	struct apikey given;
@@ -443,5 +454,5 @@ struct key *catalog_key(const struct catalog *c, struct bytes secret, const char
 		return NULL;
 	k = find(c, KEY_ID, 0, given.id, strlen(given.id));
 	apikey_hash(&given, secret, hash);
-	return k && text_equal_secret(hash, k->hash, sizeof(hash)) ? k : NULL;
+	return k && !sodium_is_zero(k->hash, sizeof(k->hash)) && text_equal_secret(hash, k->hash, sizeof(hash)) ? k : NULL;
 }

@@ -71,7 +71,9 @@ struct key {
 	const char *id;
 	struct door *door;
 	bool submit, import;
-	uint8_t hash[APIKEY_HASH_LEN];
+	bool revoked; /* then only catalog_key_curve() finds it */
+	uint8_t hash[APIKEY_HASH_LEN]; /* all 0: it has no text */
+	const char *curve; /* CURVE public key in Z85; NULL or "": none */
 };
 
 struct catalog;
@@ -121,5 +123,6 @@ struct department *catalog_department_slug(const struct catalog *c, const struct
 					   const char *slug, size_t len);
 struct door *catalog_door(const struct catalog *c, int32_t id);
 struct key *catalog_key_id(const struct catalog *c, const char *id);
+struct key *catalog_key_curve(const struct catalog *c, const char *curve); /* also a revoked one */
 /* the key whose text this is; hashes are compared in constant time */
 struct key *catalog_key(const struct catalog *c, struct bytes secret, const char *text, size_t len);

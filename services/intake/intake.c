@@ -163,7 +163,8 @@ static void intake_free(void *self)
 	if (!in)
 		return;
 	loop_timer_free(in->watermark);
-	submit_free(in->submit);
+	FOREACH(submit, in->submit)
+		submit_free(*submit);
 	writer_free(in->writer); /* answers what still waits, so before the web */
 	reads_free(in->reads);
 	web_free(in->web);
@@ -206,7 +207,9 @@ static int intake_start(struct service *s, int metrics_base, void **ret_self)
 	if (!r)
 		r = reads_new(&in->reads, in);
 	if (!r)
-		r = submit_new(&in->submit, in);
+		r = submit_new(&in->submit[SUBMIT_LOCAL], in, SUBMIT_LOCAL);
+	if (!r)
+		r = submit_new(&in->submit[SUBMIT_CURVE], in, SUBMIT_CURVE);
 	if (!r)
 		r = web_new(&in->web, in);
 	if (!r)

@@ -32,6 +32,9 @@ enum intake_query {
 };
 extern const struct query intake_queries[QUERY_N];
 
+/* where integrators come in over ZeroMQ: from this machine, and under CURVE */
+enum { SUBMIT_LOCAL, SUBMIT_CURVE, SUBMITS };
+
 struct intake {
 	struct service *s;
 	int metrics_base;
@@ -43,7 +46,7 @@ struct intake {
 	struct loader *loader;
 	struct writer *writer;
 	struct reads *reads;
-	struct submit *submit;
+	struct submit *submit[SUBMITS]; /* the second: NULL unless configured */
 	struct web *web;
 	struct consumer *view;
 	struct guess *guess;
@@ -96,6 +99,7 @@ bool writer_full(const struct writer *w);
 /* view.c */
 int view_start(struct intake *in) _must_check_;
 
-/* submit.c */
-int submit_new(struct submit **ret, struct intake *in) _must_check_;
+/* submit.c: which is SUBMIT_LOCAL or SUBMIT_CURVE; NULL where none is configured */
+int submit_new(struct submit **ret, struct intake *in, int which) _must_check_;
 void submit_free(struct submit *s);
+void submit_recheck(struct submit *s); /* keys changed; NULL is fine */

@@ -13,6 +13,7 @@ struct loader {
 	bool flying;
 	bool orphan; /* freed while an answer was outstanding */
 	struct loop_timer *retry;
+	struct loop_timer *expiry; /* of the next rotated key */
 };
 
 /* in the order of queries.def */
@@ -107,15 +108,28 @@ static int add_keys(struct catalog *c, const struct rows *r)
 
 	for (size_t i = 0; i < rows_count(r) && !k; i++) {
 		struct key key = { .id = rows_text(r, i, 0), .submit = rows_int(r, i, 3),
-				   .import = rows_int(r, i, 4) };
+				   .import = rows_int(r, i, 4), .curve = rows_text(r, i, 5),
+				   .revoked = rows_int(r, i, 6) };
 		struct bytes hash = rows_bytes(r, i, 2);
 
-		if (hash.len != sizeof(key.hash))
-			continue;
-		memcpy(key.hash, hash.data, sizeof(key.hash));
+		if (hash.len == sizeof(key.hash))
+			memcpy(key.hash, hash.data, sizeof(key.hash));
 		k = catalog_add_key(c, &key, (int32_t)rows_int(r, i, 1));
 	}
 	return k;
+}
+
+/* a rotated key that is still taken ends without the revision moving: all is read again then */
+static void await_expiry(struct loader *l, const struct rows *keys)
+{
+	int64_t ms = INT64_MAX;
+
+	for (size_t i = 0; i < rows_count(keys); i++)
+		if (!rows_null(keys, i, 7))
+			ms = MIN(ms, rows_int(keys, i, 7));
+	loop_timer_stop(l->expiry);
+	if (ms < INT64_MAX)
+		loop_timer_set(l->expiry, (uint64_t)MAX(ms, INT64_C(0)) + 1);
 }
 
 static int build(struct catalog *c, const struct rows *const *rows)
@@ -157,6 +171,9 @@ static void take(struct loader *l, const struct answer *a)
 	catalog_unref(in->catalog);
 	in->catalog = steal(c);
 	in->loaded = true;
+	await_expiry(l, a->rows[KEYS]);
+	FOREACH(s, in->submit)
+		submit_recheck(*s);
 	series_set(intake_series(in, METRIC_REVISION, NULL, NULL, NULL), (double)l->loading);
 	log_info("intake.catalogue", "revision=%lld towns=%zu", (long long)l->loading,
 		 catalog_towns_n(in->catalog));
@@ -215,6 +232,14 @@ void loader_want(struct loader *l, int64_t revision)
 	go(l);
 }
 
+static void expired(void *ctx)
+{
+	struct loader *l = ctx;
+
+	if (!l->wanted)
+		loader_want(l, catalog_revision(l->in->catalog));
+}
+
 int loader_new(struct loader **ret, struct intake *in)
 {
 	struct loader *l = calloc(1, sizeof(*l));
@@ -224,8 +249,10 @@ int loader_new(struct loader **ret, struct intake *in)
 		return err_here(-ENOMEM);
 	l->in = in;
 	r = loop_timer_new(&l->retry, in->s->loop, go, l);
+	if (!r)
+		r = loop_timer_new(&l->expiry, in->s->loop, expired, l);
 	if (r) {
-		free(l);
+		loader_free(l);
 		return r;
 	}
 	*ret = l;
@@ -237,6 +264,7 @@ void loader_free(struct loader *l)
 	if (!l)
 		return;
 	loop_timer_free(l->retry);
+	loop_timer_free(l->expiry);
 	l->orphan = true;
 	if (!l->flying)
 		free(l);

@@ -5,6 +5,10 @@
  * id. Peers are kept in a bounded table; when it is full, the one that has been silent longest and
  * waits for nothing is forgotten, and is told so (not_open) when it comes back. Every frame gets an
  * answer: its result, or what was wrong with it.
+ *
+ * There is one for this machine and one under CURVE, each with peers of its own. Under CURVE each
+ * message says by whose key its connection came in, and that decides: a routing id may be another
+ * connection's by now.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -32,6 +36,7 @@ struct peer {
 struct submit {
 	struct intake *in;
 	struct bus_sock *sock;
+	bool curve;
 	struct list buckets[BUCKETS];
 	struct list ages;
 	size_t peers_n, peers_max;
@@ -200,7 +205,7 @@ static void peer_forget(struct peer *p)
 	list_del(&p->link);
 	list_del(&p->age);
 	s->peers_n--;
-	series_set(intake_series(s->in, METRIC_PEERS, NULL, NULL, NULL), (double)s->peers_n);
+	series_add(intake_series(s->in, METRIC_PEERS, NULL, NULL, NULL), -1);
 	p->dead = true;
 	if (!p->unanswered)
 		free(p);
@@ -233,22 +238,38 @@ static struct peer *peer_new(struct submit *s, struct bytes id)
 	list_add_tail(bucket(s, id), &p->link);
 	list_add_tail(&s->ages, &p->age);
 	s->peers_n++;
-	series_set(intake_series(s->in, METRIC_PEERS, NULL, NULL, NULL), (double)s->peers_n);
+	series_add(intake_series(s->in, METRIC_PEERS, NULL, NULL, NULL), 1);
 	return p;
 }
 
 /* ---- frames ---------------------------------------------------------------------------------- */
 
-static void take_open(struct submit *s, struct bytes id, const Centraleta__V1__Open *m)
+/* Under CURVE the connection's key speaks; a text beside it must open the same door. */
+static const struct key *open_key(const struct submit *s, const char *user, const char *text)
+{
+	const struct intake *in = s->in;
+	const struct key *said = catalog_key(in->catalog, in->s->secret, text, strlen(text));
+	const struct key *own = s->curve ? catalog_key_id(in->catalog, user) : said;
+
+	if (s->curve && *text && (!own || !said || said->door != own->door))
+		return NULL;
+	return own;
+}
+
+static void take_open(struct submit *s, struct bytes id, const char *user, const Centraleta__V1__Open *m)
 {
 	struct intake *in = s->in;
-	const struct key *k = catalog_key(in->catalog, in->s->secret, m->api_key, strlen(m->api_key));
+	const struct key *k = open_key(s, user, m->api_key);
 	Centraleta__V1__IntakeFrame f = CENTRALETA__V1__INTAKE_FRAME__INIT;
 	Centraleta__V1__Opened opened = CENTRALETA__V1__OPENED__INIT;
 	struct peer *p = peer_find(s, id);
 
 	if (!in->loaded) {
 		send_busy(s, id, 0, BUSY_STORE);
+		return;
+	}
+	if (s->curve && !bus_id_given(id)) {
+		refuse(s, id, 0, "routing_id", "Leave the socket's routing id to ZeroMQ.");
 		return;
 	}
 	if (!k || !(k->submit || k->import) || k->door->town->retired) {
@@ -359,14 +380,15 @@ static void take_submit(struct submit *s, struct bytes id, const Centraleta__V1_
 	}
 }
 
-static void take_frame(struct submit *s, struct bytes id, const Centraleta__V1__SubmitterFrame *m)
+static void take_frame(struct submit *s, struct bytes id, const char *user,
+		       const Centraleta__V1__SubmitterFrame *m)
 {
 	Centraleta__V1__IntakeFrame f = CENTRALETA__V1__INTAKE_FRAME__INIT;
 	Centraleta__V1__IntakePong pong = CENTRALETA__V1__INTAKE_PONG__INIT;
 
 	switch (m->frame_case) {
 	case CENTRALETA__V1__SUBMITTER_FRAME__FRAME_OPEN:
-		take_open(s, id, m->open);
+		take_open(s, id, user, m->open);
 		return;
 	case CENTRALETA__V1__SUBMITTER_FRAME__FRAME_SUBMIT:
 		take_submit(s, id, m->submit);
@@ -389,7 +411,24 @@ static uint64_t number_of(const Centraleta__V1__SubmitterFrame *m)
 										   : 0;
 }
 
-static void received(void *ctx, struct bus_sock *sock, struct bytes id, struct bytes body)
+/*
+ * Is the message's key still in force, and is it the one that this peer came in by? false: it was
+ * answered.
+ */
+static bool user_stands(struct submit *s, struct bytes id, const char *user)
+{
+	struct peer *p = peer_find(s, id);
+	bool known = catalog_key_id(s->in->catalog, user);
+
+	if (p && (!known || strcmp(p->key_id, user)))
+		peer_forget(p);
+	if (!known)
+		refuse(s, id, 0, "bad_key", "The connection's CURVE key is unknown or was revoked.");
+	return known;
+}
+
+static void received(void *ctx, struct bus_sock *sock, struct bytes id, const char *user,
+		     struct bytes body)
 {
 	Centraleta__V1__SubmitterFrame *m;
 	struct submit *s = ctx;
@@ -397,6 +436,8 @@ static void received(void *ctx, struct bus_sock *sock, struct bytes id, struct b
 	bool fit;
 
 	(void)sock;
+	if (s->curve && !user_stands(s, id, user))
+		return;
 	if (body.len > FRAME_MAX) {
 		refuse(s, id, 0, "too_large", "A frame may have 262144 bytes.");
 		return;
@@ -405,7 +446,7 @@ static void received(void *ctx, struct bus_sock *sock, struct bytes id, struct b
 	fit = frame_fit(&centraleta__v1__submitter_frame__descriptor, body, REPEATED_MAX, reason);
 	m = centraleta__v1__submitter_frame__unpack(&s->allocator, body.len, body.data);
 	if (fit && m)
-		take_frame(s, id, m);
+		take_frame(s, id, user, m);
 	else
 		refuse(s, id, number_of(m), "malformed", reason);
 	if (m)
@@ -414,26 +455,43 @@ static void received(void *ctx, struct bus_sock *sock, struct bytes id, struct b
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-static int bind_socket(struct submit *s)
+/* bus_admit_fn: a user is a key's id */
+static enum bus_verdict admit(void *ctx, const char *key, char ret_user[static BUS_USER_MAX])
 {
-	const struct config *c = s->in->s->config;
-	const char *endpoint = config_str(c, "intake.submit_endpoint");
+	const struct submit *s = ctx;
+	const struct key *k = catalog_key_curve(s->in->catalog, key);
+
+	if (!s->in->loaded)
+		return BUS_NOT_YET;
+	if (!k || !(k->submit || k->import))
+		return BUS_UNKNOWN;
+	if (k->revoked || k->door->town->retired)
+		return BUS_REVOKED;
+	snprintf(ret_user, BUS_USER_MAX, "%s", k->id);
+	return BUS_ADMITTED;
+}
+
+static int bind_socket(struct submit *s, const char *key, const char *endpoint)
+{
 	/* larger than FRAME_MAX, so that a frame somewhat too large is told so, not cut off */
 	const struct bus_limits limits = { .message_max = 4 * FRAME_MAX, .send_hwm = 8192,
 					   .receive_hwm = 8192 };
-	char made[300], real[256];
+	char real[BUS_ENDPOINT_MAX];
 	int r = bus_sock_new(&s->sock, s->in->s->bus, BUS_ROUTER, &limits, received, s);
 
 	if (r)
 		return r;
-	snprintf(made, sizeof(made), "ipc://%s/intake.submit", config_str(c, "service.runtime_dir"));
-	r = bus_bind(s->sock, *endpoint ? endpoint : made, real);
-	if (!r)
+	r = s->curve ? bus_serve(s->sock, endpoint, "intake.submit", admit, s, real) :
+		       bus_bind(s->sock, endpoint, real);
+	if (r)
+		log_error("intake.listen", "key=%s endpoint=%s reason=\"%s\"", key, endpoint, bus_reason(r));
+	else
 		log_info("intake.listen", "submit=%s", real);
 	return r;
 }
 
-int submit_new(struct submit **ret, struct intake *in)
+static int submit_make(struct submit **ret, struct intake *in, bool curve, const char *key,
+		       const char *endpoint)
 {
 	struct submit *s = calloc(1, sizeof(*s));
 	int r;
@@ -441,19 +499,38 @@ int submit_new(struct submit **ret, struct intake *in)
 	if (!s)
 		return err_here(-ENOMEM);
 	s->in = in;
+	s->curve = curve;
 	s->allocator = (ProtobufCAllocator){ arena_alloc, arena_free, s };
 	s->peers_max = (size_t)config_int(in->s->config, "intake.peers_max");
 	s->window = (unsigned)config_int(in->s->config, "intake.window");
 	list_init(&s->ages);
 	for (size_t i = 0; i < BUCKETS; i++)
 		list_init(&s->buckets[i]);
-	r = bind_socket(s);
+	r = bind_socket(s, key, endpoint);
 	if (r) {
 		submit_free(s);
 		return r;
 	}
 	*ret = s;
 	return 0;
+}
+
+int submit_new(struct submit **ret, struct intake *in, int which)
+{
+	const struct config *c = in->s->config;
+	const char *local = config_str(c, "intake.submit_endpoint"), *tcp = config_str(c, "intake.submit_tcp");
+	char made[300];
+
+	if (which == SUBMIT_CURVE)
+		return *tcp ? submit_make(ret, in, true, "intake.submit_tcp", tcp) : 0;
+	snprintf(made, sizeof(made), "ipc://%s/intake.submit", config_str(c, "service.runtime_dir"));
+	return submit_make(ret, in, false, "intake.submit_endpoint", *local ? local : made);
+}
+
+void submit_recheck(struct submit *s)
+{
+	if (s)
+		bus_recheck(s->sock);
 }
 
 void submit_free(struct submit *s)

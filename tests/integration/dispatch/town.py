@@ -176,13 +176,18 @@ class Store:
 
 
 class Client:
-	"""A department's DEALER. expect() fails a test that waits in vain."""
+	"""A department's DEALER. expect() fails a test that waits in vain. curve: the server's public key, and
+	the client's public and secret ones."""
 
-	def __init__(self, pb, endpoint, key="", consumer="c", services=()):
+	def __init__(self, pb, endpoint, key="", consumer="c", services=(), curve=None, identity=None):
 		self.pb, self.key, self.consumer, self.services = pb, key, consumer, list(services)
 		self.context = zmq.Context()
 		self.socket = self.context.socket(zmq.DEALER)
 		self.socket.linger = 0
+		if curve:
+			self.socket.curve_serverkey, self.socket.curve_publickey, self.socket.curve_secretkey = curve
+		if identity:
+			self.socket.identity = identity
 		self.socket.connect(endpoint)
 		self.kept = []
 		self.generation = 1

@@ -80,3 +80,44 @@ TEST(given_limits_win)
 	zmq_close(z);
 	zmq_ctx_term(ctx);
 }
+
+TEST(a_curve_server_enforces_its_domain)
+{
+	char public[BUS_KEY_TEXT + 1], secret[BUS_KEY_TEXT + 1], text[64] = "";
+	size_t len = sizeof(text);
+	void *ctx = zmq_ctx_new();
+	void *z = zmq_socket(ctx, ZMQ_ROUTER);
+
+	ASSERT_EQ(zmq_curve_keypair(public, secret), 0);
+	ASSERT_OK(bus_options_curve(z, secret, "door"));
+	ASSERT_EQ(get(z, ZMQ_CURVE_SERVER), 1);
+	ASSERT_EQ(get(z, 93), 1); /* ZMQ_ZAP_ENFORCE_DOMAIN, which Debian's header hides */
+	ASSERT_EQ(zmq_getsockopt(z, ZMQ_ZAP_DOMAIN, text, &len), 0);
+	ASSERT_STR_EQ(text, "door");
+	len = BUS_KEY_TEXT + 1;
+	ASSERT_EQ(zmq_getsockopt(z, ZMQ_CURVE_SECRETKEY, text, &len), 0);
+	ASSERT_STR_EQ(text, secret);
+	zmq_close(z);
+	zmq_ctx_term(ctx);
+}
+
+TEST(a_client_has_both_its_keys_and_the_servers)
+{
+	char public[BUS_KEY_TEXT + 1], secret[BUS_KEY_TEXT + 1], server[BUS_KEY_TEXT + 1], text[64];
+	size_t len = BUS_KEY_TEXT + 1;
+	void *ctx = zmq_ctx_new();
+	void *z = zmq_socket(ctx, ZMQ_DEALER);
+
+	ASSERT_EQ(zmq_curve_keypair(server, secret), 0);
+	ASSERT_EQ(zmq_curve_keypair(public, secret), 0);
+	ASSERT_OK(bus_options_curve_client(z, public, secret, server));
+	ASSERT_EQ(zmq_getsockopt(z, ZMQ_CURVE_SERVERKEY, text, &len), 0);
+	ASSERT_STR_EQ(text, server);
+	len = BUS_KEY_TEXT + 1;
+	ASSERT_EQ(zmq_getsockopt(z, ZMQ_CURVE_PUBLICKEY, text, &len), 0);
+	ASSERT_STR_EQ(text, public);
+	memset(text, '~', BUS_KEY_TEXT); /* not of Z85 */
+	ASSERT_LT(bus_options_curve_client(z, text, secret, server), 0);
+	zmq_close(z);
+	zmq_ctx_term(ctx);
+}

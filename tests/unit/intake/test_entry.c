@@ -274,6 +274,31 @@ TEST(keys_are_known_by_their_whole_text)
 	catalog_unref(c);
 }
 
+TEST(a_curve_key_has_no_text_and_a_revoked_one_is_known_as_such)
+{
+	static const char a[] = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";
+	static const char b[] = "JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6";
+	static const uint8_t secret_bytes[32] = "0123456789abcdef0123456789abcde";
+	const struct bytes secret = { secret_bytes, sizeof(secret_bytes) };
+	struct catalog *c = fixture_catalog();
+	struct key living = { .id = "000000000001", .submit = true, .curve = a };
+	struct key revoked = { .id = "000000000002", .submit = true, .curve = b, .revoked = true };
+	char text[APIKEY_LEN + 1];
+
+	ASSERT_OK(catalog_add_key(c, &living, 31));
+	ASSERT_OK(catalog_add_key(c, &revoked, 31));
+	ASSERT_STR_EQ(catalog_key_curve(c, a)->id, living.id);
+	ASSERT_FALSE(catalog_key_curve(c, a)->revoked);
+	ASSERT_TRUE(catalog_key_curve(c, b)->revoked);
+	ASSERT_EQ(catalog_key_id(c, living.id)->door->id, 31);
+	ASSERT_NULL(catalog_key_id(c, revoked.id));
+	ASSERT_NULL(catalog_key_curve(c, ""));
+	ASSERT_NULL(catalog_key_curve(c, living.id));
+	snprintf(text, sizeof(text), "cen_live_%s_%043d", living.id, 0);
+	ASSERT_NULL(catalog_key(c, secret, text, strlen(text)));
+	catalog_unref(c);
+}
+
 TEST(the_changeset_moves_with_the_revision)
 {
 	struct catalog *a, *b;

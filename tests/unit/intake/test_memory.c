@@ -105,7 +105,7 @@ static int build_catalog(struct catalog **ret)
 	if (!r)
 		r = catalog_add_door(c, 1, 5, 2);
 	if (!r)
-		r = catalog_add_key(c, &(struct key){ .id = "k" }, 5);
+		r = catalog_add_key(c, &(struct key){ .id = "k", .curve = "c" }, 5);
 	if (r)
 		catalog_unref(c);
 	else
