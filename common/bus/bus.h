@@ -119,7 +119,8 @@ int bus_serve(struct bus_sock *s, const char *endpoint, const char *domain, bus_
 /* one sentence on a code that bus_bind() or bus_serve() gave */
 const char *bus_reason(int r);
 /*
- * Keys have changed. If one that came in is no longer admitted, all connections of the socket are
+ * Keys have changed, or are there at last. If one that came in is no longer admitted, or one was told
+ * BUS_NOT_YET (ZeroMQ would keep it waiting for seconds), all connections of the socket are
  * closed and it is bound again: libzmq can't close a single one. The others come back by themselves,
  * as new connections; what they had not taken yet is lost.
  * May be called inside bus_fn.

@@ -106,7 +106,8 @@ static enum bus_verdict ask(struct zap_domain *d, struct bytes key, char user[st
 		return BUS_UNKNOWN;
 	v = d->fn(d->ctx, text, user);
 	if (v == BUS_ADMITTED && (!*user || !remember(d, text)))
-		return BUS_NOT_YET; /* nobody comes in who couldn't be thrown out again */
+		v = BUS_NOT_YET; /* nobody comes in who couldn't be thrown out again */
+	d->too_early |= v == BUS_NOT_YET;
 	return v;
 }
 
@@ -202,16 +203,17 @@ void zap_remove(struct zap_domain *d)
 bool zap_recheck(struct zap_domain *d)
 {
 	char user[BUS_USER_MAX];
+	bool end = d->too_early;
 
-	for (size_t i = 0; i < d->n_admitted; i++) {
+	for (size_t i = 0; i < d->n_admitted && !end; i++) {
 		enum bus_verdict v = d->fn(d->ctx, d->admitted[i], user);
 
-		if (v == BUS_ADMITTED || v == BUS_NOT_YET)
-			continue;
-		d->n_admitted = 0; /* all connections end; who comes back asks again */
-		return true;
+		end = v == BUS_UNKNOWN || v == BUS_REVOKED;
 	}
-	return false;
+	if (end)
+		d->n_admitted = 0; /* who comes back asks again */
+	d->too_early = false;
+	return end;
 }
 
 /* ---- life --------------------------------------------------------------------------------- */

@@ -22,6 +22,7 @@ struct zap_domain { /* of the socket's owner */
 	void *ctx;
 	char (*admitted)[BUS_KEY_TEXT + 1]; /* keys that came in; as many as fn knows, at most */
 	size_t n_admitted, cap_admitted;
+	bool too_early; /* somebody was told BUS_NOT_YET: ZeroMQ keeps him waiting for ZMQ_HANDSHAKE_IVL */
 };
 
 /* metric: METRIC_ID_HANDSHAKES of m */
@@ -30,7 +31,10 @@ void zap_free(struct zap *z);
 DEFINE_CLEANUP(struct zap *, zap_free)
 int zap_add(struct zap *z, struct zap_domain *d) _must_check_; /* -EEXIST: there is one of this name */
 void zap_remove(struct zap_domain *d); /* forgets who came in; right twice */
-/* true: a key that came in is no longer admitted; then the next call knows of none any more */
+/*
+ * true: the connections should end, as a key that came in is no longer admitted, or somebody came too
+ * early. Then the next call knows of nobody any more.
+ */
 bool zap_recheck(struct zap_domain *d);
 
 /* ---- for zap_check.c and tests: the loop does it otherwise -------------------------------- */
