@@ -10,9 +10,10 @@ with tempfile.TemporaryDirectory() as made:  # from the .proto files to Python
 
 p = argparse.ArgumentParser()
 p.add_argument("--endpoint", action="append", required=True, help="repeat it: the next is tried when one fails")
-for name, text in (("key-file", "holds the department's key"), ("consumer", "a name of your choosing"),
-		("out", "JSON lines: work as received, updates as stored")):
+for name, text in (("consumer", "a name of your choosing"), ("out", "JSON lines: work as received, updates as stored")):
 	p.add_argument(f"--{name}", required=True, help=text)
+p.add_argument("--key-file", help="ipc://: holds the department's key")
+p.add_argument("--curve", help="tcp://: holds the server's public key, the department's public and secret key")
 for kind in (KINDS := ("accept", "progress", "resolve")):
 	p.add_argument(f"--{kind}-after", type=float, metavar="SECONDS", help="default: never")
 args = p.parse_args()
@@ -25,15 +26,22 @@ def plan(dseq, work_item, at):
 		heapq.heappush(due, (at + getattr(args, f"{kind}_after"), u.kind, work_item, u))
 
 def say(**frame):  # returns when
-	return sock.send(pb.DepartmentFrame(**frame).SerializeToString()) or time.time()
+	try:
+		sock.send(pb.DepartmentFrame(**frame).SerializeToString())
+	except zmq.Again:  # refused at the handshake, or gone: silence leads to connect()
+		pass
+	return time.time()
 
 def connect(step):
 	global sock, turn, heard, said, beat, window
 	sock and sock.close(linger=0)
 	sock, turn, heard = zmq.Context.instance().socket(zmq.DEALER), turn + step, time.time()
-	said, beat, window = 0, 2, 0
+	sock.sndtimeo, said, beat, window = 1000, 0, 2, 0
+	if args.curve:
+		sock.curve_serverkey, sock.curve_publickey, sock.curve_secretkey = open(args.curve, "rb").read().split()
 	sock.connect(args.endpoint[turn % len(args.endpoint)])
-	say(hello=pb.Hello(api_key=open(args.key_file).read().strip(), consumer=args.consumer))
+	key = open(args.key_file).read().strip() if args.key_file else ""
+	say(hello=pb.Hello(api_key=key, consumer=args.consumer))
 
 def take(f):  # one frame that isn't Work
 	global beat, window

@@ -4,6 +4,7 @@ who comes in, who doesn't, and who is thrown out. A second town's keys are tried
 Environment: CENTRALETA_BUILD (the build folder).
 """
 import importlib
+import json
 import pathlib
 import signal
 import subprocess
@@ -295,6 +296,24 @@ class Work(Case):
 		finally:
 			d.kill(signal.SIGCONT)
 		c.expect("welcome", timeout=20)
+
+	def test_the_example_comes_in_as_soon_as_its_key_is_known(self):
+		number, _ = self.store.department()
+		made = self.store.route(number, n=2)
+		keys, out = (pathlib.Path(self.folder.name) / name for name in ("example.keys", "example.out"))
+		_, curve = self.key("--department", f"d{number}")
+		keys.write_bytes(b"\n".join(curve))
+		p = subprocess.Popen([sys.executable, str(ROOT / "docs/examples/subscriber.py"), "--endpoint", self.work, "--curve",
+			str(keys), "--consumer", "example", "--out", str(out)], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+		try:
+			deadline = time.monotonic() + 30
+			while not out.exists() or out.read_text().count("\n") < 2:
+				self.assertLess(time.monotonic(), deadline)
+				time.sleep(0.1)
+		finally:
+			p.kill()
+			p.wait()
+		self.assertEqual([json.loads(line)["work_item"] for line in out.read_text().splitlines()], [w for _, w in made])
 
 	def test_ipc_takes_texts_as_before(self):
 		number, text = self.store.department()
