@@ -77,7 +77,11 @@ static int watch(struct monitor *m)
 	if (zmq_getsockopt(m->sock, ZMQ_FD, &fd, &len))
 		return err_here(-errno);
 	r = loop_io_new(&m->io, m->watched->bus->loop, fd, turn, m);
-	return r ? r : loop_io_want(m->io, LOOP_READ);
+	if (!r)
+		r = loop_io_want(m->io, LOOP_READ);
+	if (!r) /* the descriptor tells of nothing before somebody has looked in vain */
+		loop_io_active(m->io, LOOP_READ);
+	return r;
 }
 
 static int attach(struct monitor *m)
