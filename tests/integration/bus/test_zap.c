@@ -104,8 +104,8 @@ static bool wait_got(unsigned want)
 	return got >= want;
 }
 
-/* "name{labels} value" is among the metrics, now or soon */
-static bool counted(const char *line)
+/* "name{labels} value", or the other, is among the metrics, now or soon */
+static bool counted_either(const char *line, const char *other)
 {
 	uint64_t end = clock_mono_ms() + 8000;
 	struct buf text = BUF_INIT;
@@ -115,12 +115,17 @@ static bool counted(const char *line)
 		ASSERT_OK(loop_once(loop, 10));
 		buf_reset(&text);
 		metrics_write(metrics, &text);
-		found = strstr(text.data, line);
+		found = strstr(text.data, line) || strstr(text.data, other);
 	}
 	if (!found)
 		test_note("%s", text.data);
 	buf_fini(&text);
 	return found;
+}
+
+static bool counted(const char *line)
+{
+	return counted_either(line, line);
 }
 
 /* keys NULL: without CURVE */
@@ -192,7 +197,9 @@ TEST(nobody_else_does_and_each_cause_is_counted)
 	ASSERT_TRUE(counted("bus_handshakes_total{domain=\"door\",result=\"unknown\"} 1"));
 	ASSERT_TRUE(counted("bus_handshakes_total{domain=\"door\",result=\"revoked\"} 1"));
 	ASSERT_TRUE(counted("bus_handshakes_total{domain=\"door\",result=\"server_key\"} "));
-	ASSERT_TRUE(counted("bus_handshakes_total{domain=\"door\",result=\"no_curve\"} "));
+	/* a client that sees the difference first may be gone before it has said what it takes */
+	ASSERT_TRUE(counted_either("bus_handshakes_total{domain=\"door\",result=\"no_curve\"} ",
+				   "bus_handshakes_total{domain=\"door\",result=\"broken\"} "));
 	ASSERT_EQ(got, 0u);
 	FOREACH(p, s)
 		zmq_close(*p);
