@@ -147,7 +147,7 @@ static void see_requests(struct decided *x, const struct rows *r)
 	}
 }
 
-/* request, work_item, jurisdiction, department, state, outcome, key_version, updated_at */
+/* request, work_item, jurisdiction, department, state, outcome, key_version, updated_at, service */
 static void see_items(struct decided *x, const struct rows *r)
 {
 	for (size_t i = 0; i < rows_count(r); i++) {
@@ -159,6 +159,7 @@ static void see_items(struct decided *x, const struct rows *r)
 			.outcome = (Centraleta__V1__Outcome)rows_int(r, i, 5),
 			.key_version = (int32_t)rows_int(r, i, 6),
 			.updated_at_us = rows_time(r, i, 7),
+			.service = (int32_t)rows_int(r, i, 8),
 		};
 
 		update_view_item(&x->view, rows_int(r, i, 0), &w);

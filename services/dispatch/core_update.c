@@ -40,17 +40,21 @@ static void hash_frame(const Centraleta__V1__Update *f, uint8_t ret[static UPDAT
 	crypto_generichash_final(&h, ret, UPDATE_HASH);
 }
 
-struct update *update_of_frame(const Centraleta__V1__Update *f, int32_t jurisdiction,
-			       int32_t department, bool triage, int64_t now_us)
+struct update *update_of_frame(const Centraleta__V1__Update *f, const struct speaker *by, int64_t now_us)
 {
-	size_t note_size = strlen(f->note) + 1;
-	struct update *u = calloc(1, sizeof(*u) + note_size);
+	size_t note_size = strlen(f->note) + 1, services_size = by->n_services * sizeof(*by->services);
+	struct update *u = calloc(1, sizeof(*u) + services_size + note_size);
 
 	if (!u)
 		return NULL;
-	u->jurisdiction = jurisdiction;
-	u->department = department;
-	u->triage = triage;
+	u->jurisdiction = by->jurisdiction;
+	u->department = by->department;
+	u->triage = by->triage;
+	u->limited = by->services;
+	u->n_services = by->n_services;
+	if (services_size)
+		memcpy(u->services, by->services, services_size);
+	u->note = memcpy(u->services + u->n_services, f->note, note_size);
 	u->lane = (int16_t)id_lane(f->work_item);
 	u->work_item = f->work_item;
 	u->occurred_at_us = f->occurred_at_us ? f->occurred_at_us : now_us;
@@ -59,7 +63,6 @@ struct update *update_of_frame(const Centraleta__V1__Update *f, int32_t jurisdic
 	u->reason = f->reason;
 	hash_frame(f, u->hash);
 	memcpy(u->id, f->update_id, strlen(f->update_id) + 1);
-	memcpy(u->note, f->note, note_size);
 	return u;
 }
 
@@ -343,6 +346,14 @@ static const char *state_name(Centraleta__V1__WorkState s)
 	}
 }
 
+static bool may_change(const struct update *u, int32_t service)
+{
+	for (size_t i = 0; i < u->n_services; i++)
+		if (u->services[i] == service)
+			return true;
+	return !u->limited;
+}
+
 static bool decide_new(struct deciding *d, const struct update *u, struct refusal *ret)
 {
 	struct item_now *i = find_item(d->view, u->work_item);
@@ -350,6 +361,8 @@ static bool decide_new(struct deciding *d, const struct update *u, struct refusa
 
 	if (!i || i->department != u->department)
 		return refuse(ret, REFUSED_FOREIGN, "work_item: not one of this department");
+	if (!may_change(u, i->service))
+		return refuse(ret, REFUSED_FOREIGN, "work_item: the key isn't for its service");
 	if (u->kind == KIND(REFUSE) && u->triage)
 		return refuse(ret, REFUSED_INVALID,
 			      "kind: the triage department can't refuse; resolve it with an outcome");

@@ -17,9 +17,17 @@
 
 #define UPDATE_HASH 16
 
-struct update {
-	int32_t jurisdiction, department; /* who says it */
+/* who says an update */
+struct speaker {
+	int32_t jurisdiction, department;
 	bool triage; /* the department is its town's triage department */
+	int32_t *services; /* whose work items its key may change; NULL: all */
+	size_t n_services;
+};
+
+struct update {
+	int32_t jurisdiction, department;
+	bool triage;
 	int16_t lane; /* of the work item */
 	int64_t work_item;
 	int64_t occurred_at_us;
@@ -28,19 +36,21 @@ struct update {
 	Centraleta__V1__RefuseReason reason;
 	uint8_t hash[UPDATE_HASH]; /* of what was said; an occurred_at of 0 as 0 */
 	char id[NAME_MAX_CHARS + 1];
-	char note[]; /* "" if none */
+	const char *note; /* "" if none; it lies behind services */
+	bool limited; /* to services */
+	size_t n_services;
+	int32_t services[];
 };
 
-/* of a checked frame; NULL: out of memory; free() */
-struct update *update_of_frame(const Centraleta__V1__Update *f, int32_t jurisdiction,
-			       int32_t department, bool triage, int64_t now_us);
+/* of a checked frame; by is copied. NULL: out of memory; free() */
+struct update *update_of_frame(const Centraleta__V1__Update *f, const struct speaker *by, int64_t now_us);
 
 /* the state that an update of this kind leads to; UNSPECIFIED: a note, it changes none */
 Centraleta__V1__WorkState update_target(Centraleta__V1__UpdateKind kind);
 
 struct item_now {
 	int64_t work_item;
-	int32_t jurisdiction, department;
+	int32_t jurisdiction, department, service;
 	Centraleta__V1__WorkState state;
 	Centraleta__V1__Outcome outcome;
 	int32_t key_version; /* of its newest event; 0: none */

@@ -57,7 +57,23 @@ static void copy_text(char *to, size_t size, const char *from)
 	(void)snprintf(to, size, "%s", from);
 }
 
-/* "a,b" */
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static size_t sort_texts(char **texts, size_t n)
+{
+	size_t kept = 0;
+
+	qsort(texts, n, sizeof(*texts), by_text);
+	for (size_t i = 0; i < n; i++)
+		if (!kept || strcmp(texts[kept - 1], texts[i]))
+			texts[kept++] = texts[i];
+	return kept;
+}
+
+/* "b,a,b" */
 static int take_topics(struct key *k, const char *text)
 {
 	size_t n = *text != '\0';
@@ -71,6 +87,7 @@ static int take_topics(struct key *k, const char *text)
 		return err_here(-ENOMEM);
 	while (k->n_topics < n)
 		k->topics[k->n_topics++] = strsep(&rest, ",");
+	k->n_topics = sort_texts(k->topics, n);
 	return 0;
 }
 

@@ -26,7 +26,7 @@ struct key {
 	bool revoked;
 	uint8_t hash[APIKEY_HASH_LEN]; /* all 0: it has no text */
 	char curve[BUS_KEY_TEXT + 1]; /* public key; "": none */
-	char *topics_text, **topics; /* slugs of the services that it may see; none: all */
+	char *topics_text, **topics; /* slugs of the services that it may see and change, each once, sorted; none: all */
 	size_t n_topics;
 };
 

@@ -5,7 +5,7 @@
  *	open	   consumer `dispatch` of the log: opens work_state, wakes departments
  *	lines	   home lanes held, their departments and consumer names: loading and forgetting
  *	peers	   connections: Hello, frames, heartbeats, fencing
- *	who	   whose key it is, and what it may see
+ *	who	   whose key it is, and what it may see and change
  *	follow	   reads deliveries by number and sends Work within credit, again when overdue
  *	chain	   `dispatch.department`: commits acknowledgements and updates
  *	say	   answers to departments
@@ -221,11 +221,20 @@ const struct key *who_says(struct dispatch *d, const char *user, const char *tex
 bool who_sees(struct dispatch *d, const struct key *k, const Centraleta__V1__Hello *h, int32_t **ret,
 	      size_t *ret_n, struct refusal *why);
 
+/*
+ * The name under which a consumer's position is kept: what the client called it, and for a key with
+ * topics a tail that all keys with the same topics share. false: too long.
+ */
+bool who_is(const struct key *k, const char *consumer, char ret[static NAME_MAX_CHARS + 1],
+	    struct refusal *why);
+/* for whom an update of this peer speaks; false: refused, and there is nothing to finish */
+bool who_speaks(struct dispatch *d, const struct peer *p, struct speaker *ret, struct refusal *why);
+void speaker_fini(struct speaker *s);
+
 /* ---- follow.c ----------------------------------------------------------------------------------- */
 void follow_dept(struct dept *t); /* reads a page if somebody waits for one */
 void follow_wake(struct dispatch *d, unsigned home_lane, int32_t department);
 void follow_tick(struct dispatch *d, uint64_t now_ms);
-void follow_probe_again(struct dispatch *d); /* whether or not the log has moved */
 void follow_probe_again(struct dispatch *d); /* whether or not the log has moved */
 
 /* ---- chain.c ------------------------------------------------------------------------------------ */

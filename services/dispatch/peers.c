@@ -189,11 +189,15 @@ static void ask_numbers(struct dispatch *d, struct peer *p, struct dept *t)
 }
 
 /* the consumer name of a good Hello */
-static struct name *hello_name(struct dispatch *d, struct dept *t, const char *consumer,
-			       struct refusal *why)
+static struct name *hello_name(struct dispatch *d, struct dept *t, const struct key *k,
+			       const char *said, struct refusal *why)
 {
-	struct name *n = dept_name(t, consumer);
+	char consumer[NAME_MAX_CHARS + 1];
+	struct name *n;
 
+	if (!who_is(k, said, consumer, why))
+		return NULL;
+	n = dept_name(t, consumer);
 	if (n)
 		return n;
 	if (t->n_names >= d->limits.consumers_max) {
@@ -292,7 +296,7 @@ static bool hello(struct dispatch *d, struct peer *p, struct bytes id, const cha
 	t = hello_dept(d, directory_department(d->directory, k->department), id, why);
 	if (!t || !who_sees(d, k, h, &services, &n_services, why))
 		return false;
-	n = hello_name(d, t, h->consumer, why);
+	n = hello_name(d, t, k, h->consumer, why);
 	if (!n)
 		return false;
 	if (!p)
@@ -367,18 +371,19 @@ static void take_ack(struct dispatch *d, struct peer *p, const Centraleta__V1__A
 static bool queue_update(struct dispatch *d, struct peer *p, const Centraleta__V1__Update *u,
 			 struct refusal *why)
 {
-	const struct department *e = directory_department(d->directory, p->department);
+	_cleanup_(speaker_fini) struct speaker by = { 0 };
 	struct line *l = p->name->dept->line;
 	struct queued *q;
 
 	if (p->n_updates >= d->limits.updates_max)
 		return refuse(why, REFUSED_FULL, "%zu updates wait for their commit", p->n_updates);
-	if (!e || id_lane(u->work_item) < 0 || id_lane(u->work_item) >= eventlog_lanes(d->service->log))
+	if (id_lane(u->work_item) < 0 || id_lane(u->work_item) >= eventlog_lanes(d->service->log))
 		return refuse(why, REFUSED_FOREIGN, "work_item: not one of this department");
+	if (!who_speaks(d, p, &by, why))
+		return false;
 	q = calloc(1, sizeof(*q));
 	if (q)
-		q->update = update_of_frame(u, e->jurisdiction, e->department, e->triage,
-					    clock_wall_us());
+		q->update = update_of_frame(u, &by, clock_wall_us());
 	if (!q || !q->update) {
 		free(q);
 		return refuse(why, REFUSED_UNAVAILABLE, "out of memory");

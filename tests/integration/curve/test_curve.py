@@ -245,16 +245,31 @@ class Work(Case):
 		self.assertEqual(done.returncode, 3, done.stderr)
 
 	def test_topics_limit_a_key(self):
-		number, _, curve = self.department("--topics", "tree")
-		for service in (1, 2, 1, 2):
-			self.store.route(number, service=service)
+		number, key_id, curve = self.department("--topics", "tree")
+		works = [self.store.route(number, service=service)[0][1] for service in (1, 2, 1, 2)]
 		c = self.come_in(curve)
 		c.credit(10)
 		self.assertEqual([w.dseq for w in c.works(2)], [2, 4])
 		self.assertTrue(c.quiet(0.5))
+		c.update("theirs", works[0], "accept")
+		r = c.refused()
+		self.assertEqual((r.code, r.update_id, r.reason), ("foreign", "theirs", "work_item: the key isn't for its service"))
+		c.update("own", works[1], "accept")
+		self.assertEqual(c.stored().update_id, "own")
+		c.ack((1, 4))
+		self.assertEqual(c.expect("ack_stored").ack_stored.position, 4)
 		r = self.client(curve, services=["pothole"]).hello().refused()
 		self.assertEqual((r.code, r.final), ("foreign", True))
 		self.assertIn('services[0]: the key isn\'t for "pothole"', r.reason)
+		whole = self.come_in(self.key("--department", f"d{number}")[1])  # under the same name
+		whole.credit(10)
+		self.assertEqual([w.dseq for w in whole.works(4)], [1, 2, 3, 4], "the key with topics moved another's position")
+		self.assertTrue(c.quiet(0.5, ("fenced",)))
+		r = self.client(curve, consumer="c" * 52).hello().refused()
+		self.assertEqual((r.code, r.reason), ("invalid", "consumer: of a key with topics 1 to 51 characters"))
+		again = self.come_in(self.curve_of(self.stack.cli("key", "rotate", key_id, json_out=True)))
+		again.credit(10)
+		self.assertTrue(again.quiet(0.5), "the successor of a key goes on where it was")
 
 	def test_another_towns_department(self):
 		number, _, _ = self.department()

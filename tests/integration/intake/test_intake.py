@@ -122,6 +122,7 @@ class Open311(Case):
 		for fields, status, code in (
 				({"api_key": None}, 403, "missing:api_key"),
 				({"api_key": "cen_live_x"}, 403, "invalid:api_key"),
+				({"api_key": "cen_live_999999999999_" + "a" * 43}, 403, "invalid:api_key"),  # well-formed, nobody's
 				({"api_key": self.lleida_key}, 403, "invalid:api_key"),
 				({"jurisdiction_id": None}, 400, "missing:jurisdiction_id"),
 				({"jurisdiction_id": "paris.fr"}, 404, "unknown:jurisdiction_id"),

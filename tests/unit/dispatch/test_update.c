@@ -8,7 +8,7 @@
 #define EVENT(t) CENTRALETA__V1__EVENT_TYPE__EVENT_TYPE_##t
 #define OUTCOME(o) CENTRALETA__V1__OUTCOME__OUTCOME_##o
 
-enum { TOWN = 7, ROADS = 20, TRIAGE = 21, NOW = 1000 };
+enum { TOWN = 7, ROADS = 20, TRIAGE = 21, POTHOLE = 3, TREE = 4, NOW = 1000 };
 
 struct fixture {
 	struct update_view view;
@@ -37,7 +37,7 @@ static void has_item(struct fixture *x, int64_t request, int64_t work_item,
 		     Centraleta__V1__WorkState state, int key_version)
 {
 	const struct item_now i = { .work_item = work_item, .jurisdiction = TOWN,
-				    .department = ROADS, .state = state,
+				    .department = ROADS, .service = POTHOLE, .state = state,
 				    .outcome = state == WORK(RESOLVED) ? OUTCOME(DONE) : 0,
 				    .key_version = key_version };
 
@@ -52,8 +52,10 @@ static void begin(struct fixture *x, Centraleta__V1__WorkState state)
 	has_item(x, 100, 201, state, 0);
 }
 
-static void say(struct fixture *x, const char *id, Centraleta__V1__UpdateKind kind, int64_t work_item,
-		const char *note)
+static const struct speaker roads = { .jurisdiction = TOWN, .department = ROADS };
+
+static void say_by(struct fixture *x, const struct speaker *by, const char *id, Centraleta__V1__UpdateKind kind,
+		   int64_t work_item, const char *note)
 {
 	Centraleta__V1__Update f = CENTRALETA__V1__UPDATE__INIT;
 
@@ -65,8 +67,14 @@ static void say(struct fixture *x, const char *id, Centraleta__V1__UpdateKind ki
 		f.outcome = OUTCOME(DONE);
 	if (kind == KIND(REFUSE))
 		f.reason = CENTRALETA__V1__REFUSE_REASON__REFUSE_REASON_WRONG_DEPARTMENT;
-	x->updates[x->n] = update_of_frame(&f, TOWN, ROADS, false, NOW);
+	x->updates[x->n] = update_of_frame(&f, by, NOW);
 	ASSERT_NOT_NULL(x->updates[x->n++]);
+}
+
+static void say(struct fixture *x, const char *id, Centraleta__V1__UpdateKind kind, int64_t work_item,
+		const char *note)
+{
+	say_by(x, &roads, id, kind, work_item, note);
 }
 
 static void decide(struct fixture *x)
@@ -226,6 +234,31 @@ TEST(work_of_others_and_unknown_work_are_told_alike)
 		ASSERT_EQ((int)x.plan.decisions[i].refusal.code, (int)REFUSED_FOREIGN);
 	ASSERT_STR_EQ(x.plan.decisions[0].refusal.reason, x.plan.decisions[1].refusal.reason);
 	end(&x);
+}
+
+TEST(a_key_with_topics_changes_work_of_these_alone)
+{
+	static int32_t trees[] = { TREE }, both[] = { TREE, POTHOLE }, unknown[] = { 0 };
+	static const struct {
+		struct speaker by;
+		bool taken;
+	} cases[] = {
+		{ { .jurisdiction = TOWN, .department = ROADS, .services = trees, .n_services = 1 }, false },
+		{ { .jurisdiction = TOWN, .department = ROADS, .services = both, .n_services = 2 }, true },
+		{ { .jurisdiction = TOWN, .department = ROADS, .services = unknown, .n_services = 1 }, false },
+	};
+	struct fixture x;
+
+	FOREACH(c, cases) {
+		begin(&x, WORK(OPEN));
+		say_by(&x, &c->by, "a", KIND(ACCEPT), 201, "a note");
+		decide(&x);
+		ASSERT_STR_EQ(x.updates[0]->note, "a note");
+		ASSERT_TRUE(x.plan.decisions[0].taken == c->taken);
+		if (!c->taken)
+			ASSERT_EQ((int)x.plan.decisions[0].refusal.code, (int)REFUSED_FOREIGN);
+		end(&x);
+	}
 }
 
 TEST(triage_cannot_refuse)
